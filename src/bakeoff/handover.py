@@ -1,0 +1,33 @@
+"""The best model of a study, put where it is easily found: `<study folder>/best`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bakeoff import evaluate, store
+from bakeoff.store import RunFiles
+
+
+def hand_over(folder: Path) -> Path | None:
+    """Copy the model of the run with the best validation accuracy to `folder`/best.
+
+    The test split has no say in it. Returns the model folder; None while no run is finished.
+    """
+    finished = [run for run in store.read_runs(folder) if run.state == "finished"]
+    if not finished:
+        return None
+    best = max(finished, key=_validation_accuracy)
+    place, aside = folder / "best", folder / ".best.new"
+    store.remove(aside)
+    shutil.copytree(best.folder / "model", aside)
+    origin = {"table": best.table, "variant": best.variant, "seed": best.seed}
+    store.write_json(aside / "origin.json", origin)
+    store.remove(place)
+    aside.rename(place)
+    return place
+
+
+def _validation_accuracy(run: RunFiles) -> float:
+    predictions = run.predictions("validation")
+    return evaluate.accuracy(predictions.logits, predictions.labels)

@@ -1,0 +1,107 @@
+"""What enters the part of a net that learns: pixels, augmented on the device, or cached features.
+
+Rows lie on the device when they fit, else in the memory map; either way a batch is gathered by
+index, so that order, split and epochs are nothing but index arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bakeoff.augment import augment, mix
+from bakeoff.machine import quiet
+from bakeoff.models.parts import Net
+from bakeoff.recipe import Augment
+
+SHARE_OF_FREE_MEMORY = 0.5
+NO_AUGMENT = Augment()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """N rows and their labels.
+
+    rows      : (N, S, S, 3) uint8 pixels, or (N, …) float features
+    labels    : (N,) int64, on the device
+    size      : pixels a side the net sees (unused for features)
+    mean, std : (3, 1, 1), for pixels in 0..1
+    """
+
+    rows: Tensor
+    labels: Tensor
+    device: torch.device
+    num_classes: int
+    size: int
+    augment: Augment
+    mean: Tensor
+    std: Tensor
+
+    @property
+    def are_features(self) -> bool:
+        """Whether the rows are a frozen prefix's outputs."""
+        return self.rows.dtype != torch.uint8
+
+    def plain(self, indices: Tensor) -> Tensor:
+        """Return rows as evaluation sees them: features, or (B, 3, size, size) normalised."""
+        return self._prepared(indices, NO_AUGMENT, torch.Generator(self.device))
+
+    def drawn(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return an augmented batch and its targets: (B,) labels, or (B, C) shares if mixed."""
+        images, targets = self._prepared(indices, self.augment, generator), self.targets(indices)
+        if self.augment.mixup or self.augment.cutmix:
+            return mix(
+                images,
+                targets,
+                self.num_classes,
+                generator,
+                mixup=self.augment.mixup,
+                cutmix=self.augment.cutmix,
+            )
+        return images, targets
+
+    def targets(self, indices: Tensor) -> Tensor:
+        """Return the labels (B,) of `indices`."""
+        return self.labels[indices.to(self.device)]
+
+    def _prepared(self, indices: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
+        rows = self.rows[indices.to(self.rows.device)].to(self.device, non_blocking=True)
+        if self.are_features:
+            return rows
+        pixels = rows.permute(0, 3, 1, 2)  # (B, 3, S, S) uint8, channels-last
+        images = augment(
+            pixels, policy.policy, self.size, generator, erase=policy.erase, exact=policy.exact
+        )
+        return images.sub_(self.mean).div_(self.std)
+
+
+def from_pixels(
+    pixels: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    net: Net,
+    num_classes: int,
+    size: int,
+    policy: Augment,
+    device: torch.device,
+) -> Inputs:
+    """Wrap a pixel store (N, S, S, 3) for `net`; moved to the device as a whole when it fits."""
+    with quiet():  # the store is read-only, and nothing here writes to it
+        rows = torch.from_numpy(pixels)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if rows.nbytes < SHARE_OF_FREE_MEMORY * free:
+            rows = rows.to(device)
+    return Inputs(
+        rows=rows,
+        labels=torch.from_numpy(labels).to(device),
+        device=device,
+        num_classes=num_classes,
+        size=size,
+        augment=policy,
+        mean=torch.tensor(net.mean, device=device)[:, None, None],
+        std=torch.tensor(net.std, device=device)[:, None, None],
+    )

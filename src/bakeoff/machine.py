@@ -1,0 +1,120 @@
+"""The machine a run happens on: device, precision, allocator, and what is said of it afterwards."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from bakeoff.recipe import RecipeError
+
+PACKAGES = ("bakeoff", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def keep_memory() -> None:
+    """Stop glibc from giving memory back between steps, which CPU training pays for dearly.
+
+    Without effect elsewhere than on Linux with glibc. To be called before the first large tensor.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def device(wanted: str = "auto") -> torch.device:
+    """Return the device to train on; RecipeError when the wanted one is not there."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(wanted)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError):
+        there = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        raise RecipeError(f"--device: {wanted} is not on this machine; there is: {there}") from None
+    return chosen
+
+
+def precision(wanted: str, where: torch.device) -> str:
+    """Turn `auto` into `bf16` where the hardware computes in it, else into `fp32`."""
+    if wanted != "auto":
+        return wanted
+    if where.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if where.type == "cpu":
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return "bf16" if fast else "fp32"
+    return "fp32"
+
+
+def fabric(where: torch.device, chosen_precision: str) -> Fabric:
+    """Return a Fabric for one device in `fp32` or `bf16` (automatic mixed precision)."""
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    devices = [where.index or 0] if where.type == "cuda" else 1
+    names = {"fp32": "32-true", "bf16": "bf16-mixed"}
+    with quiet():
+        return Fabric(accelerator=where.type, devices=devices, precision=names[chosen_precision])  # type: ignore[arg-type]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep libraries' warnings that no user can act upon away from the output."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def environment(where: torch.device, used_precision: str) -> dict[str, Any]:
+    """Describe hardware and versions, for run.json."""
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else _processor()
+    return {
+        "device": where.type,
+        "hardware": name,
+        "cores": os.cpu_count(),
+        "precision": used_precision,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def reset_peak(where: torch.device) -> None:
+    """Begin a new measurement of peak memory."""
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_megabytes(where: torch.device) -> float:
+    """Return the peak since `reset_peak`: of the device on CUDA, else of the whole process."""
+    if where.type == "cuda":
+        return torch.cuda.max_memory_allocated(where) / 2**20
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _processor() -> str:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith("model name")).split(":")[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,92 @@
+"""Start weights: from a file the user has, from torchvision, from timm's hub. Never a pickle with code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bakeoff.models.parts import Net
+from bakeoff.recipe import RecipeError
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from .safetensors, .pth or .pt; RecipeError where that cannot be done."""
+    if not path.is_file():
+        raise RecipeError(f"weights: {path} is not a file; allowed: none, imagenet or a file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        said = str(error).split("\n", maxsplit=1)[0][:120]
+        raise RecipeError(f"weights: {path.name} cannot be read as weights: {said}") from None
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise RecipeError(f"weights: {path.name} holds no state dict of tensors")
+    return dict(state)
+
+
+def load(net: Net, path: Path, *, head: bool = False) -> None:
+    """Put the tensors of `path` into `net`; with `head` all of them, else all but the head.
+
+    Half-precision tensors become the net's own type. Raises RecipeError for weights of another net.
+    """
+    given, own = read(path), net.module.state_dict()
+    in_head = {name for name in own if name.startswith(f"{net.head}.") and not head}
+    wanted = {n: t for n, t in own.items() if n not in in_head and "num_batches_tracked" not in n}
+    wrong = [n for n, t in wanted.items() if n not in given or given[n].shape != t.shape]
+    extra = [n for n in given if n not in own]
+    if wrong or extra:
+        first = wrong[0] if wrong else extra[0]
+        what = "has another shape" if first in given and first in own else (
+            "is missing" if first in own else "is not part of it")
+        raise RecipeError(
+            f"weights: {path.name} is of another net than {net.name}: {first} {what} "
+            f"({len(wrong)} tensors wrong, {len(extra)} unknown)"
+        )
+    fits = {name: tensor for name, tensor in given.items() if name not in in_head}
+    net.module.load_state_dict(fits, strict=False)
+
+
+def digest(weights: str) -> str:
+    """Name start weights by their content, so that the same file elsewhere is the same start."""
+    path = Path(weights)
+    if weights in ("none", "imagenet") or not path.is_file():
+        return weights
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def check_reachable(model: str, url: str, offline: bool) -> None:
+    """With `offline`, refuse torchvision weights that are not on this disk already."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", maxsplit=1)[-1]
+    if offline and not path.is_file():
+        raise RecipeError(
+            f"weights: imagenet for {model} is not on this disk and --offline was given; "
+            f"put {path.name} into {path.parent}, or give a file"
+        )
+
+
+@contextmanager
+def hub(model: str, *, offline: bool) -> Iterator[None]:
+    """Let timm fetch weights inside; offline only from the disk. Failures become one sentence."""
+    before = os.environ.get("HF_HUB_OFFLINE")
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        said = str(error).split("\n", maxsplit=1)[0][:160]
+        raise RecipeError(f"weights: those of {model} cannot be had: {said}") from None
+    finally:
+        if offline and before is None:
+            del os.environ["HF_HUB_OFFLINE"]

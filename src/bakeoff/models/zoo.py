@@ -1,0 +1,145 @@
+"""Every net by name: the small ones, torchvision's and timm's, built, weighted and laid out as parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+from torchvision import models as torchvision_models
+
+from bakeoff.models import weights as weight_files
+from bakeoff.models.parts import IMAGENET_MEAN, IMAGENET_STD, Net, Part, part
+from bakeoff.models.small import small_net
+from bakeoff.recipe import SMALL_NETS, Recipe, RecipeError, nearest
+
+
+def build(recipe: Recipe, num_classes: int, *, offline: bool = False) -> Net:
+    """Return the recipe's net with its start weights and a fresh head of `num_classes`.
+
+    New tensors are drawn from torch's global generator. Raises RecipeError for a name nobody
+    knows, weights that are missing or of another net, and an image size that the net cannot take.
+    """
+    if recipe.model in SMALL_NETS:
+        net = _small(recipe, num_classes)
+    elif recipe.model in torchvision_models.list_models(module=torchvision_models):
+        net = _torchvision(recipe, num_classes, offline)
+    else:
+        net = _timm(recipe, num_classes, offline)
+    if recipe.weights not in ("none", "imagenet"):
+        weight_files.load(net, Path(recipe.weights))
+    return net
+
+
+def check_size(recipe: Recipe, num_classes: int) -> None:
+    """Refuse an image size that the net's maps shrink away, before anything is trained."""
+    small = recipe.model in SMALL_NETS
+    hint = "; allowed: a larger size, or net.padding=1" if small else "; allowed: a larger size"
+    with torch.device("meta"):
+        try:
+            net = build(recipe.model_copy(update={"weights": "none"}), num_classes)
+            net.module.eval()(torch.zeros(2, 3, recipe.size, recipe.size))
+        except NotImplementedError:  # a net that cannot be laid out without memory: not checked
+            return
+        except (RuntimeError, AssertionError):
+            said = f"size: {recipe.size} does not fit {recipe.model}"
+            raise RecipeError(said + hint) from None
+
+
+def _small(recipe: Recipe, num_classes: int) -> Net:
+    module = small_net(recipe.net, num_classes)
+    links = tuple(part(name, child) for name, child in module.named_children())
+    return Net(recipe.model, module, links, first_conv="conv1.0", head="fc2")
+
+
+def _torchvision(recipe: Recipe, num_classes: int, offline: bool) -> Net:
+    entry = torchvision_models.get_model_weights(recipe.model)
+    chosen = getattr(entry, "DEFAULT", None) if recipe.weights == "imagenet" else None
+    if chosen is not None:
+        weight_files.check_reachable(recipe.model, chosen.url, offline)
+    module = torchvision_models.get_model(recipe.model, weights=chosen)
+    head = _last_linear(module)
+    old = module.get_submodule(head)
+    assert isinstance(old, nn.Linear)
+    module.set_submodule(head, nn.Linear(old.in_features, num_classes))
+    return Net(recipe.model, module, _chain(module), _first_conv(module), head)
+
+
+def _timm(recipe: Recipe, num_classes: int, offline: bool) -> Net:
+    name = recipe.model.removeprefix("timm/")
+    if name.split(".")[0] not in timm.list_models() and not name.startswith(("hf-hub:", "local-dir:")):
+        known = [*SMALL_NETS, *torchvision_models.list_models(module=torchvision_models)]
+        known += timm.list_models()
+        raise RecipeError(
+            f"model: nobody knows {name}{nearest(name, known)}; "
+            "allowed: baseline, custom, a torchvision or a timm name"
+        )
+    pretrained = recipe.weights == "imagenet"
+    with weight_files.hub(name, offline=offline and pretrained):
+        module = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
+    facts = module.pretrained_cfg
+    head = facts["classifier"]
+    if not isinstance(head, str) or not isinstance(module.get_submodule(head), nn.Linear):
+        raise RecipeError(f"model: {name} has no single linear head, which bakeoff needs")
+    mean, std = facts.get("mean", IMAGENET_MEAN), facts.get("std", IMAGENET_STD)
+    first = facts.get("first_conv")
+    first_conv = first if isinstance(first, str) else _first_conv(module)
+    return Net(recipe.model, module, _timm_chain(module, head), first_conv, head, mean, std)
+
+
+class _PreLogits(nn.Module):
+    """Everything of a timm model before its last linear layer: (N, 3, H, W) -> (N, F)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features that the head reads."""
+        features: Callable[[Tensor], Tensor] = self.model.forward_features
+        output: Tensor = self.model.forward_head(features(images), pre_logits=True)
+        return output
+
+
+def _timm_chain(module: nn.Module, head: str) -> tuple[Part, ...]:
+    tensors = {name for name, _ in module.named_parameters()}
+    tensors |= {name for name, _ in module.named_buffers()}
+    body = frozenset(name for name in tensors if not name.startswith(f"{head}."))
+    return Part("features", _PreLogits(module), body), part(head, module.get_submodule(head))
+
+
+def _chain(module: nn.Module) -> tuple[Part, ...]:
+    """Lay a torchvision net out as a chain; a net of unknown layout is one single part."""
+    children = dict(module.named_children())
+    flatten = Part("flatten", nn.Flatten(), frozenset())
+    if isinstance(module, torchvision_models.ResNet):
+        *body, head = (part(name, child) for name, child in children.items())
+        return *body, flatten, head
+    if list(children) == ["features", "avgpool", "classifier"]:
+        features, average, classifier = children.values()
+        assert isinstance(features, nn.Sequential)
+        assert isinstance(classifier, nn.Sequential)
+        flat = () if isinstance(module, torchvision_models.ConvNeXt) else (flatten,)
+        return (*_links("features", features), part("avgpool", average), *flat,
+                *_links("classifier", classifier))
+    return (part("net", module, prefix=""),)
+
+
+def _links(name: str, sequence: nn.Sequential) -> tuple[Part, ...]:
+    return tuple(part(f"{name}.{child}", module) for child, module in sequence.named_children())
+
+
+def _last_linear(module: nn.Module) -> str:
+    names = [name for name, child in module.named_modules() if isinstance(child, nn.Linear)]
+    if not names:
+        raise RecipeError(f"model: {type(module).__name__} has no linear head, which bakeoff needs")
+    return names[-1]
+
+
+def _first_conv(module: nn.Module) -> str:
+    for name, child in module.named_modules():
+        if isinstance(child, nn.Conv2d):
+            return name
+    return next(name for name, child in module.named_modules() if list(child.parameters(False)))

@@ -1,0 +1,25 @@
+"""Where every random number of a run comes from: one stream a purpose and epoch, none shared.
+
+Because a stream depends on nothing but (purpose, seed, epoch), a run that was stopped goes on with
+exactly the numbers it would have had.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+PURPOSES = ("split", "init", "order", "augmentation", "sample", "dropout")
+
+
+def number(purpose: str, seed: int, epoch: int = 0) -> int:
+    """Return the 63-bit seed of a stream."""
+    sequence = np.random.SeedSequence([PURPOSES.index(purpose), seed, epoch])
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def generator(
+    purpose: str, seed: int, epoch: int = 0, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return a fresh generator at the start of a stream."""
+    return torch.Generator(device).manual_seed(number(purpose, seed, epoch))

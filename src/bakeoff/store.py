@@ -1,0 +1,253 @@
+"""The run folder: the only reader and writer of what a study leaves on disk. No torch.
+
+    <study folder>/study.yaml                      the study as run
+    <study folder>/<table>/<variant>/seed-<n>/     one run: the files named below
+
+Every file is written aside, flushed and renamed, so that a reader sees all of it or none. A run is
+finished when its run.json says so; whoever reads before that sees a run that is under way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from bakeoff.recipe import RecipeError, digest
+from bakeoff.study import Run, Study, rows
+
+FORMAT = 1
+State = Literal["pending", "running", "interrupted", "failed", "finished"]
+Split = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one epoch measured. Accuracies 0..1, losses in nats, times in seconds.
+
+    `train_*` is the running mean over the epoch's own (augmented) batches; `clean_*` is measured
+    after the epoch, in eval mode and without augmentation, on `clean_images` training photographs.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    clean_loss: float
+    clean_accuracy: float
+    clean_images: int
+    validation_loss: float
+    validation_accuracy: float
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The logits of one split: `ids` (N,) text, `labels` (N,) int64, `logits` (N, C) float32."""
+
+    ids: npt.NDArray[np.str_]
+    labels: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is known at the end of a run, beside its records and predictions."""
+
+    classes: tuple[str, ...]
+    best_epoch: int
+    train_accuracy: float
+    train_loss: float
+    train_images: int
+    seconds: float
+    images_per_second: float
+    peak_megabytes: float
+    parameters: int
+    trainable_parameters: int
+    frozen_unchanged: bool | None
+    test_reads: int
+    data: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A run as read back from its folder."""
+
+    folder: Path
+    table: str
+    variant: str
+    seed: int
+    state: State
+    recipe: dict[str, Any]
+    change: dict[str, Any]
+    records: tuple[Record, ...]
+    run: dict[str, Any]
+
+    def predictions(self, split: Split) -> Predictions:
+        """Read the saved logits of `split`; raises FileNotFoundError before the run is finished."""
+        with np.load(self.folder / "predictions.npz", allow_pickle=False) as arrays:
+            return Predictions(*(arrays[f"{split}_{part}"] for part in ("ids", "labels", "logits")))
+
+
+def identity(run: Run, fingerprint: str, weights: str) -> str:
+    """Name a run by all that decides it: recipe, photographs, start weights and seeds."""
+    recipe = run.row.recipe.model_dump(mode="json", exclude={"weights"})
+    return digest(FORMAT, recipe, weights, fingerprint, run.seeds)
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it is flushed to disk and takes its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, all or nothing."""
+    with aside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` to `path` as indented JSON, all or nothing."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Keep the study beside its runs, so that reports know what was asked and what is missing."""
+    try:
+        text = yaml.safe_dump(study.model_dump(mode="json", by_alias=True), sort_keys=False)
+        write_text(folder / "study.yaml", text)
+    except (NotADirectoryError, FileExistsError):
+        raise RecipeError(f"--out: {folder} cannot be a folder, a file is in the way") from None
+    except PermissionError:
+        raise RecipeError(f"--out: {folder} cannot be written to") from None
+
+
+def read_study(folder: Path) -> Study:
+    """Read the study kept in `folder`; RecipeError where there is none."""
+    path = folder / "study.yaml"
+    if not path.is_file():
+        raise RecipeError(f"{folder}: no study.yaml here; give a study folder such as runs/demo")
+    return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def begin(folder: Path, run: Run, identity_: str) -> None:
+    """Open a run folder: its recipe and the state `running`."""
+    kept = {
+        "recipe": run.row.recipe.model_dump(mode="json"),
+        "change": {name: list(values) for name, values in run.row.change.items()},
+    }
+    write_text(folder / "recipe.yaml", yaml.safe_dump(kept, sort_keys=False))
+    write_state(folder, run, identity_, "running")
+
+
+def write_state(folder: Path, run: Run, identity_: str, state: State, **more: Any) -> None:
+    """Write run.json with `state`, what the run is, and `more`."""
+    named = {"table": run.row.table, "variant": run.row.variant, "seed": run.seed}
+    head = {"format": FORMAT, "state": state, "identity": identity_, **named, "seeds": run.seeds}
+    write_json(folder / "run.json", {**head, **more})
+
+
+def write_records(folder: Path, records: Sequence[Record]) -> None:
+    """Write records.jsonl, a line an epoch."""
+    lines = (json.dumps(asdict(record)) + "\n" for record in records)
+    write_text(folder / "records.jsonl", "".join(lines))
+
+
+def write_predictions(folder: Path, splits: Mapping[Split, Predictions]) -> None:
+    """Write predictions.npz with `<split>_ids`, `<split>_labels` and `<split>_logits`."""
+    arrays = {
+        f"{split}_{name}": array
+        for split, predictions in splits.items()
+        for name, array in vars(predictions).items()
+    }
+    with aside(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def finish(folder: Path, run: Run, identity_: str, finished: Finished) -> None:
+    """Say that the run is whole; what was only needed to go on is removed."""
+    write_state(folder, run, identity_, "finished", **asdict(finished))
+    (folder / "resume.pt").unlink(missing_ok=True)
+
+
+def state(folder: Path, identity_: str) -> State:
+    """Return where the run in `folder` stands, as `pending` where nothing is there.
+
+    Raises RecipeError when the folder holds a run of another recipe, data set or seed: it is
+    never overwritten.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        return "pending"
+    run = _read_json(path)
+    if run.get("identity") != identity_:
+        raise RecipeError(
+            f"{folder} holds a run of another recipe, photographs or version: "
+            "choose another --out, or remove that folder"
+        )
+    return run["state"]  # type: ignore[no-any-return]
+
+
+def remove(folder: Path) -> None:
+    """Remove a run folder that is to be made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_runs(folder: Path) -> list[RunFiles]:
+    """Read every run of the study in `folder`, in the study's own order; pending ones included.
+
+    Seeds beyond the study's own (asked for with `--seeds`) are found by looking.
+    """
+    study = read_study(folder)
+    found = []
+    for row in rows(study):
+        place = folder / row.table / row.variant
+        seeds = {int(path.name.removeprefix("seed-")) for path in place.glob("seed-*")}
+        for seed in sorted(seeds | set(study.seeds)):
+            recipe = row.recipe.model_dump(mode="json")
+            change = {name: list(values) for name, values in row.change.items()}
+            found.append(_read_run(place / f"seed-{seed}", row.table, row.variant, seed, recipe, change))
+    return found
+
+
+def _read_run(
+    folder: Path, table: str, variant: str, seed: int, recipe: dict[str, Any], change: dict[str, Any]
+) -> RunFiles:
+    run: dict[str, Any] = {"state": "pending"}
+    records: tuple[Record, ...] = ()
+    if (folder / "run.json").is_file():
+        run = _read_json(folder / "run.json")
+    if (folder / "records.jsonl").is_file():
+        lines = (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
+        records = tuple(Record(**json.loads(line)) for line in lines)
+    return RunFiles(folder, table, variant, seed, run["state"], recipe, change, records, run)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict) or "state" not in content:
+        raise RecipeError(f"{path}: this file is damaged; remove the folder to run it again")
+    return content

@@ -1,0 +1,218 @@
+"""A study: one question, its photographs, and tables of variants, read from YAML and fully checked.
+
+From a study come its rows (a named recipe and how it differs from its base) and its runs (a row
+with one seed). Nothing here imports torch or opens a photograph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from bakeoff.data.spec import DataSpec
+from bakeoff.recipe import Recipe, RecipeError, difference, merged, nearest, parse, validated
+
+Purpose = Literal["split", "init", "order", "augmentation"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) != len(seeds):
+        raise ValueError("a seed stands there twice")
+    return seeds
+
+
+class Table(BaseModel):
+    """A base recipe (the fields in which it departs from the defaults) and its named variants."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: Annotated[Name, Field(description="the name of the base's own row")] = "base"
+    recipe: dict[str, Any] = {}
+    variants: dict[Name, dict[str, Any]] = {}
+
+
+class Study(BaseModel):
+    """What a study file says; `rows` and `runs` say what it means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    question: str = ""
+    data: DataSpec = DataSpec()
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_each_once)
+    ] = (0,)
+    vary: Annotated[
+        tuple[Purpose, ...], Field(description="what another seed draws anew")
+    ] = ("init", "order", "augmentation")
+    recipe: dict[str, Any] = {}
+    tables: Annotated[dict[Name, Table], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a variant, or the base itself (then `change` is empty)."""
+
+    table: str
+    variant: str
+    recipe: Recipe
+    change: dict[str, tuple[Any, Any]] = field(compare=False)
+    is_base: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row with one seed: what fills one run folder."""
+
+    row: Row
+    seed: int
+    seeds: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        """The run's place in its study folder, e.g. `resnet18/stock/seed-0`."""
+        return f"{self.row.table}/{self.row.variant}/seed-{self.seed}"
+
+
+def shipped() -> dict[str, Path]:
+    """Return the studies that come with the package: name -> file."""
+    folder = Path(str(files("bakeoff") / "studies"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read(study: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Read a study file or a shipped study by name, lay `field=value` overrides over it, check it.
+
+    An override names a recipe field (`lr=0.001`, for the bases of all tables), one table's
+    (`resnet18/lr=0.001`), or a `data.` field. Raises RecipeError in one sentence.
+    """
+    path = _find(study)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())
+        raise RecipeError(f"{path.name}: this is not YAML: {said}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path.name}: a study is a mapping with name, data and tables")
+    study_ = validated(Study, {**content, **_seeds(content)}, where=path.name)
+    return overridden(study_, overrides)
+
+
+def overridden(study: Study, overrides: Sequence[str]) -> Study:
+    """Lay `field=value` texts over the bases of `study`."""
+    content = study.model_dump(by_alias=True)
+    for text in overrides:
+        target, equals, value = text.partition("=")
+        if not equals or not target:
+            raise RecipeError(f"--set {text}: write it as field=value")
+        table, slash, field = target.rpartition("/")
+        change = {field: yaml.safe_load(value)}
+        if slash and table not in content["tables"]:
+            raise RecipeError(f"--set {text}: {_unknown('table', table, list(content['tables']))}")
+        if slash:
+            content["tables"][table]["recipe"] = merged(content["tables"][table]["recipe"], change)
+        elif field.startswith("data."):
+            content = merged(content, change)
+        else:
+            for inner in content["tables"].values():
+                inner["recipe"] = merged(inner["recipe"], change)
+    return validated(Study, content, where="--set")
+
+
+def rows(study: Study, only: Sequence[str] = ()) -> tuple[Row, ...]:
+    """Return the rows in order, each table's base first; `only` keeps tables, variants or both.
+
+    Raises RecipeError for a change that changes nothing and for two variants that are the same.
+    """
+    for name in only:
+        _must_exist(study, name)
+    found: list[Row] = []
+    for name, table in study.tables.items():
+        chosen = {v for v in (table.base, *table.variants) if _chosen(only, name, v)}
+        found.extend(row for row in _table_rows(study, name, table) if row.variant in chosen)
+    return tuple(found)
+
+
+def runs(study: Study, only: Sequence[str] = (), seeds: int | None = None) -> tuple[Run, ...]:
+    """Return the runs, seed by seed, so that a half-finished study already compares its variants.
+
+    `seeds` is how many to have: the study's own first, then the next free numbers.
+    """
+    numbers = list(study.seeds if seeds is None else study.seeds[:seeds])
+    candidate = 0
+    while seeds is not None and len(numbers) < seeds:
+        if candidate not in numbers:
+            numbers.append(candidate)
+        candidate += 1
+    chosen = rows(study, only)
+    return tuple(Run(row, seed, _purposes(study, seed)) for seed in numbers for row in chosen)
+
+
+def _purposes(study: Study, seed: int) -> dict[str, int]:
+    """Return the seed of every purpose: another one where the study varies it, else a fixed one."""
+    first = {"split": study.data.split_seed, "init": 0, "order": 0, "augmentation": 0}
+    return {name: start + (seed if name in study.vary else 0) for name, start in first.items()}
+
+
+def _table_rows(study: Study, name: str, table: Table) -> Iterator[Row]:
+    if table.base in table.variants:
+        raise RecipeError(f"tables.{name}: {table.base} names both the base and a variant")
+    fields = merged(study.recipe, table.recipe)
+    base = parse(fields, where=f"tables.{name}.recipe")
+    yield Row(name, table.base, base, {}, is_base=True)
+    seen = {base: table.base}
+    for variant in table.variants:
+        where = f"tables.{name}.variants.{variant}"
+        recipe = parse(merged(fields, table.variants[variant]), where=where)
+        if recipe in seen:
+            twin = seen[recipe]
+            said = "changes nothing" if recipe == base else f"is the same recipe as {twin}"
+            raise RecipeError(f"{where}: {_fields(table.variants[variant])} {said}")
+        seen[recipe] = variant
+        yield Row(name, variant, recipe, difference(base, recipe), is_base=False)
+
+
+def _fields(change: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in change.items()) or "an empty change"
+
+
+def _chosen(only: Sequence[str], table: str, variant: str) -> bool:
+    return not only or bool({table, variant, f"{table}/{variant}"} & set(only))
+
+
+def _must_exist(study: Study, name: str) -> None:
+    known: list[str] = []
+    for table_name, table in study.tables.items():
+        variants = (table.base, *table.variants)
+        known += [table_name, *variants, *(f"{table_name}/{variant}" for variant in variants)]
+    if name not in known:
+        raise RecipeError(f"--only {name}: {_unknown('table or variant', name, known)}")
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    return f"there is no such {what}{nearest(name, known) or '; there are: ' + ', '.join(known)}"
+
+
+def _find(study: str | Path) -> Path:
+    path = Path(study)
+    if path.is_file():
+        return path
+    known = shipped()
+    if str(study) in known:
+        return known[str(study)]
+    names = list(known)
+    hint = nearest(str(study), names) or f"; shipped: {', '.join(names)}"
+    raise RecipeError(f"study {study}: neither a file nor a shipped study{hint}")
+
+
+def _seeds(content: Mapping[str, Any]) -> dict[str, Any]:
+    """`seeds: 3` means the seeds 0, 1 and 2."""
+    seeds = content.get("seeds")
+    return {"seeds": tuple(range(seeds))} if isinstance(seeds, int) and seeds > 0 else {}
