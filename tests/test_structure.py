@@ -1,0 +1,93 @@
+"""The house: which way imports go, what stays free of torch, and how large a room may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import bakeoff
+
+SOURCE = Path(bakeoff.__file__).parent
+TORCH_FREE = (
+    "cli", "recipe", "study", "store", "settings", "display", "report", "tables", "render",
+    "terminal", "figures", "evaluate", "handover", "page", "evidence", "data",
+)  # fmt: skip
+ORDER = (
+    {"recipe", "settings", "evaluate"},
+    {"data", "seeds", "augment", "machine"},
+    {"study"},
+    {"store"},
+    {"models", "evidence"},
+    {"inputs", "step"},
+    {"features", "train"},
+    {"run"},
+    {"execute", "scores"},
+    {"tables"},
+    {"render"},
+    {"terminal", "figures", "display", "handover"},
+    {"page"},
+    {"report"},
+    {"cli"},
+)
+
+
+def modules() -> list[Path]:
+    return [path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py"]
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).with_suffix("").parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            parts = node.module.split(".")
+            if parts == ["bakeoff"]:
+                found |= {alias.name for alias in node.names}
+            elif parts[0] == "bakeoff":
+                found.add(parts[1])
+    return found - {"__version__"}
+
+
+def test_every_import_goes_down_the_order() -> None:
+    level = {name: number for number, names in enumerate(ORDER) for name in names}
+    for path in modules():
+        here = room(path)
+        if here in ("__init__", "studies"):
+            continue
+        for other in imports(path) - {here}:
+            assert level[other] < level[here], f"{path.name} ({here}) must not import {other}"
+
+
+def test_what_needs_no_torch_does_not_import_it() -> None:
+    wanted = [
+        ".".join(("bakeoff", *path.relative_to(SOURCE).with_suffix("").parts))
+        for path in modules()
+        if room(path) in TORCH_FREE and path.name != "__init__.py"
+    ]
+    code = f"import sys, {', '.join(wanted)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_module_exceeds_250_lines_and_no_function_50() -> None:
+    for path in modules():
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 250, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno < 50, f"{path.name}: {node.name}"
+
+
+def test_help_and_dry_run_answer_at_once_and_without_torch() -> None:
+    for arguments in (["--help"], ["run", "food101-20", "--dry-run"], ["studies"]):
+        call = [sys.executable, "-X", "importtime", "-m", "bakeoff", *arguments]
+        began = perf_counter()
+        done = subprocess.run(call, capture_output=True, text=True, check=True)
+        assert perf_counter() - began < 5, "half a second where nothing else runs"
+        assert "| torch\n" not in done.stderr
