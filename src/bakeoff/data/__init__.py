@@ -1,0 +1,1 @@
+"""Photographs: found, split, decoded once, handed over as one array. Nothing imports torch."""

@@ -1,0 +1,140 @@
+"""Photographs in folders: one folder a class, or such folders below train, validation and test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bakeoff.data.classes import choose
+from bakeoff.data.photographs import (
+    SUFFIXES,
+    DataError,
+    Photographs,
+    gather,
+    listing,
+    natural,
+    nearest,
+)
+from bakeoff.data.spec import DataSpec
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+def read_folders(root: Path, spec: DataSpec) -> Photographs:
+    """Read class folders, below split folders where the first level is named like splits."""
+    first = subfolders(root)
+    splits = _split_folders(root, first)
+    if splits:
+        below = {split: subfolders(folder) for split, folder in splits.items()}
+        names = sorted({name for level in below.values() for name in level}, key=natural)
+    else:
+        below, names = {"": first}, list(first)
+    if not names:
+        raise DataError(_nothing_in(root))
+    classes = choose(spec, names)
+    rows = [
+        (f"{folder.relative_to(root).as_posix()}/{path}", label, split, "")
+        for split, level in below.items()
+        for label in classes
+        if (folder := level.get(label)) is not None
+        for path in _some(folder)
+    ]
+    return gather(root.name, root, classes, rows)
+
+
+def subfolders(folder: Path) -> dict[str, Path]:
+    """Name -> folder of the folders directly inside, naturally sorted, hidden ones left out."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir() and _shown(entry.name)]
+    except PermissionError:
+        raise DataError(f"data.source: no permission to read the folder {folder}") from None
+    return {name: folder / name for name in sorted(names, key=natural)}
+
+
+def images_below(folder: Path) -> list[str]:
+    """Paths of all images in and below a folder, relative to it, naturally sorted.
+
+    Links are followed, but no folder is entered twice. A link that leads nowhere is listed: it is
+    a photograph that cannot be read, and is named as one later.
+    """
+    status = folder.stat()
+    return list(_images(folder, "", {(status.st_dev, status.st_ino)}))
+
+
+def _images(folder: Path, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: natural(entry.name))
+    except PermissionError:
+        raise DataError(f"data.source: no permission to read the folder {folder}") from None
+    for entry in entries:
+        if not _shown(entry.name):
+            continue
+        if entry.is_dir():
+            status = Path(entry.path).stat()  # a scanned entry has no inode number on Windows
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                yield from _images(Path(entry.path), f"{prefix}{entry.name}/", seen)
+        elif entry.name.lower().endswith(SUFFIXES):
+            yield prefix + entry.name
+
+
+def _some(folder: Path) -> list[str]:
+    paths = images_below(folder)
+    if not paths:
+        raise DataError(
+            f"data.source: the class folder {folder} holds no images ({_allowed()}); "
+            "remove it or leave its class out of data.classes"
+        )
+    return paths
+
+
+def _split_folders(root: Path, first: dict[str, Path]) -> dict[str, Path]:
+    """Split -> folder, or nothing where the first level holds classes."""
+    found: dict[str, Path] = {}
+    others = [name for name in first if name.lower() not in SPLIT_NAMES]
+    named = [name for name in first if name.lower() in SPLIT_NAMES]
+    if not named or (others and len(named) < 2):
+        return {}  # a lone `train` among class folders is a class: there are pictures of trains
+    for name in named:
+        split = SPLIT_NAMES[name.lower()]
+        if split in found:
+            raise DataError(
+                f"data.source: {root} has both {found[split].name}/ and {name}/, "
+                f"which both mean {split}; keep one"
+            )
+        found[split] = first[name]
+    if "train" not in found:
+        guess = nearest("train", others)
+        raise DataError(f"data.source: {root} has {listing(named)}/ but no train/{guess}")
+    if others:
+        raise DataError(
+            f"data.source: beside its split folders {root} has {listing(others)}, which is no "
+            "split; move it away (allowed: train, val or valid or validation, test)"
+        )
+    return found
+
+
+def _nothing_in(root: Path) -> str:
+    loose = len(images_below(root))
+    held = f"holds {loose} images but no class folders" if loose else "holds no images"
+    return (
+        f"data.source: {root} {held}; needed is one folder a class with images ({_allowed()}), "
+        "or a CSV file with the columns path,label"
+    )
+
+
+def _allowed() -> str:
+    return ", ".join(suffix[1:] for suffix in SUFFIXES)
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and name != "__MACOSX"

@@ -1,0 +1,126 @@
+"""A list of photographs as a CSV file: `path,label[,split,group]`, read and written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bakeoff.data.classes import choose
+from bakeoff.data.folders import SPLIT_NAMES
+from bakeoff.data.photographs import (
+    DRAWN,
+    DataError,
+    Photographs,
+    gather,
+    listing,
+    natural,
+    nearest,
+)
+from bakeoff.data.spec import DataSpec
+
+COLUMNS = ("path", "label", "split", "group")
+Row = tuple[str, str, str, str]
+
+
+def read_manifest(file: Path, spec: DataSpec) -> Photographs:
+    """Read a CSV file; a relative path is meant from the file's own folder."""
+    rows = list(_rows(file, _text(file)))
+    if not rows:
+        raise DataError(f"data.source: {file} names no photographs below its header")
+    classes = choose(spec, sorted({label for _, label, _, _ in rows}, key=natural))
+    chosen = set(classes)
+    rows = [row for row in rows if row[1] in chosen]
+    root = file.parent
+    absent = [
+        path for path, _, _, _ in rows if not path.startswith(DRAWN) and not (root / path).is_file()
+    ]
+    if absent:
+        raise DataError(f"data.source: {file} names files that are not there: {listing(absent)}")
+    return gather(file.stem, root, classes, rows)
+
+
+def write_manifest(file: Path, photographs: Photographs, split: Sequence[str]) -> None:
+    """Write a CSV file that `read_manifest` gives back, whole or not at all.
+
+    Paths are relative where the photographs lie below the file's folder, else absolute.
+    """
+    base = file.absolute().parent
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for index, path in enumerate(photographs.paths):
+        shown = path if path.startswith(DRAWN) else _seen_from(base, photographs.file(index))
+        label = photographs.classes[photographs.labels[index]]
+        writer.writerow([shown, label, split[index], photographs.groups[index]])
+    aside = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    aside.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
+    aside.replace(file)
+
+
+def _seen_from(base: Path, path: Path) -> str:
+    path = path.absolute()
+    return (path.relative_to(base) if path.is_relative_to(base) else path).as_posix()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"data.source: {file} is not UTF-8 text (byte {error.start}); save it as CSV UTF-8"
+        ) from None
+    except PermissionError:
+        raise DataError(f"data.source: no permission to read {file}") from None
+
+
+def _rows(file: Path, text: str) -> Iterator[Row]:
+    head = text.partition("\n")[0]
+    delimiter = ";" if head.count(";") > head.count(",") else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    places = _places(file, next(reader, []))
+    first_seen: dict[str, int] = {}
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        line = reader.line_num
+        row = _row(f"{file} line {line}", cells, places)
+        if row[0] in first_seen:
+            raise DataError(
+                f"data.source: {file} line {line}: {row[0]} stands in line {first_seen[row[0]]} too"
+            )
+        first_seen[row[0]] = line
+        yield row
+
+
+def _places(file: Path, header: list[str]) -> dict[str, int]:
+    names = [name.strip().lower() for name in header]
+    for name in names:
+        if name not in COLUMNS and (guess := nearest(name, COLUMNS)):
+            raise DataError(f"data.source: {file} has a column {name!r}{guess}")
+    for name in COLUMNS:
+        if names.count(name) > 1 or (name in COLUMNS[:2] and name not in names):
+            raise DataError(
+                f"data.source: {file} has {names.count(name)} columns named {name!r} in its first "
+                "line; needed is path,label[,split,group]"
+            )
+    return {name: names.index(name) for name in COLUMNS if name in names}
+
+
+def _row(where: str, cells: list[str], places: dict[str, int]) -> Row:
+    values = {name: cells[place] if place < len(cells) else "" for name, place in places.items()}
+    path = values.pop("path")  # spaces may belong to a file's name, but to nothing else here
+    values = {"path": path, **{name: value.strip() for name, value in values.items()}}
+    for name in COLUMNS[:2]:
+        if not values[name].strip():
+            raise DataError(f"data.source: {where}: the {name} is empty")
+    word = values.get("split", "")
+    if word and word.lower() not in SPLIT_NAMES:
+        raise DataError(
+            f"data.source: {where}: {word!r} is no split; allowed are {', '.join(SPLIT_NAMES)} "
+            "or nothing"
+        )
+    path = path if path.startswith(DRAWN) else Path(path).as_posix()
+    return path, values["label"], SPLIT_NAMES.get(word.lower(), ""), values.get("group", "")

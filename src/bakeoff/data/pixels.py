@@ -1,0 +1,213 @@
+"""The decoded photographs of a list: one memory-mapped array, made once, shared by all runs.
+
+    <cache>/pixels/<key>/pixels.npy   (K, S, S, 3) uint8, the K good ones in the list's order
+                         index.json   digest, size and rules of each, and the bad ones with reasons
+
+The key covers each file's path, size, time of change and mode, and S: opening a store that is
+there costs one stat a photograph. A store is written aside and renamed when whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bakeoff.data import plates
+from bakeoff.data.cache import cache_dir, discard, publish, written_aside
+from bakeoff.data.decode import DecodeError, decode
+from bakeoff.data.photographs import DRAWN, DataError, Photographs, Progress
+
+VERSION = 1  # raise it when a rule of decoding or resizing changes: older stores are then not used
+ATTEMPTS = 4  # to build a store while other processes remove torn ones of the same name
+CHUNK = 256  # photographs in flight; bounds memory
+Pixels = NDArray[np.uint8]
+
+
+class BadPhotographs(DataError):  # noqa: N818 (named for what the user has)
+    """Some photographs cannot be decoded; `bad` is path -> reason."""
+
+    def __init__(self, bad: dict[str, str], total: int) -> None:
+        """Name the first five of the bad ones among `total`."""
+        self.bad = bad
+        first = "; ".join(f"{path} ({reason})" for path, reason in list(bad.items())[:5])
+        more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
+        super().__init__(
+            f"{len(bad)} of {total} photographs cannot be decoded: {first}{more}. "
+            "Repair or remove them, or leave them out with --skip-bad"
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One good photograph: sha256 of its file, its upright size and the rules that were applied."""
+
+    digest: str
+    width: int
+    height: int
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Pixels (K, S, S, 3) with K entries; `rows` says which of the list each one is."""
+
+    pixels: Pixels
+    entries: tuple[Entry, ...]
+    rows: NDArray[np.int64]  # (K,)
+    bad: dict[str, str]  # path -> reason
+
+
+def open_store(
+    photographs: Photographs,
+    side: int,
+    *,
+    progress: Progress | None = None,
+    within: Path | None = None,
+) -> Store:
+    """Open the store of these photographs at S = side, decoding them where that was not done yet.
+
+    Bad photographs are in `bad` and not in `pixels`. Any number of processes may do this at once.
+    """
+    folder = (within or cache_dir()) / "pixels" / _key(photographs, side)
+    store = _opened(folder, photographs, side)
+    for _ in range(ATTEMPTS):
+        if store is not None:
+            return store
+        with written_aside(folder) as aside:
+            _demand_room(aside, len(photographs) * side * side * 3)
+            _build(aside, photographs, side, progress)
+            if not publish(aside, folder) and _opened(folder, photographs, side) is None:
+                discard(folder)  # torn; a whole one that another process made is as good as ours
+                publish(aside, folder)
+        store = _opened(folder, photographs, side)
+    raise DataError(f"the decoded photographs cannot be kept in {folder.parent}; see BAKEOFF_CACHE")
+
+
+def square(image: Image.Image, side: int) -> Pixels:
+    """Resize the shorter side to S, antialiased, and crop the centre: (S, S, 3); both at once."""
+    width, height = image.size
+    edge = min(width, height)
+    left, top = (width - edge) / 2, (height - edge) / 2
+    box = (left, top, left + edge, top + edge)
+    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=box))
+
+
+def _key(photographs: Photographs, side: int) -> str:
+    digest = hashlib.sha256(f"{VERSION} {side} {plates.VERSION} {photographs.root}".encode())
+    for index, path in enumerate(photographs.paths):
+        digest.update(f"\n{path}".encode(errors="surrogateescape"))
+        if not path.startswith(DRAWN):
+            try:
+                status = os.stat(photographs.file(index))  # noqa: PTH116 (half the time of Path's)
+                seen = f"\0{status.st_size} {status.st_mtime_ns} {status.st_mode}"
+            except OSError:
+                seen = "\0absent"
+            digest.update(seen.encode())
+    return digest.hexdigest()[:32]
+
+
+def _opened(folder: Path, photographs: Photographs, side: int) -> Store | None:
+    """Open a whole store, or say None where there is none or it is torn."""
+    try:
+        index = json.loads((folder / "index.json").read_bytes())
+        entries = tuple(
+            Entry(digest, width, height, tuple(rules))
+            for digest, width, height, rules in index["entries"]
+        )
+        if (folder / "pixels.npy").stat().st_size != index["bytes"]:
+            return None
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r" if entries else None)
+        bad: dict[str, str] = index["bad"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    rows = np.flatnonzero([path not in bad for path in photographs.paths]).astype(np.int64)
+    if pixels.shape != (len(rows), side, side, 3) or len(entries) != len(rows):
+        return None
+    return Store(pixels, entries, rows, bad)
+
+
+def _build(aside: Path, photographs: Photographs, side: int, progress: Progress | None) -> None:
+    entries: list[Entry] = []
+    bad: dict[str, str] = {}
+    drawn = all(path.startswith(DRAWN) for path in photographs.paths)
+    threads = 1 if drawn else _threads()  # decoding leaves Python to other threads, drawing hardly
+    with (aside / "pixels.npy").open("wb") as file, ThreadPoolExecutor(threads) as pool:
+        _write_header(file, (0, side, side, 3))
+        read = _reader(photographs, side)
+        for start in range(0, len(photographs), CHUNK):
+            rows = range(start, min(start + CHUNK, len(photographs)))
+            for row, made in zip(rows, pool.map(read, rows), strict=True):
+                if isinstance(made, str):
+                    bad[photographs.paths[row]] = made
+                else:
+                    file.write(made[0].tobytes())  # not through a map: a full disk must not kill us
+                    entries.append(made[1])
+            if progress:
+                progress("drawing" if drawn else "decoding", rows.stop, len(photographs))
+        _write_header(file, (len(entries), side, side, 3))
+        file.flush()
+        os.fsync(file.fileno())
+    index = {
+        "bytes": (aside / "pixels.npy").stat().st_size,
+        "entries": [list(asdict(entry).values()) for entry in entries],
+        "bad": bad,
+    }
+    (aside / "index.json").write_text(json.dumps(index), encoding="ascii")
+
+
+def _reader(photographs: Photographs, side: int) -> Callable[[int], tuple[Pixels, Entry] | str]:
+    """Give the function that makes one row of the store, or says why it cannot."""
+
+    def read(row: int) -> tuple[Pixels, Entry] | str:
+        path = photographs.paths[row]
+        if path.startswith(DRAWN):
+            drawn = plates.draw(path, side)
+            return drawn, Entry(plates.digest(path), side, side, ())
+        try:
+            data = photographs.file(row).read_bytes()
+            decoded = decode(data, suffix=photographs.file(row).suffix)
+        except (FileNotFoundError, IsADirectoryError):
+            return "not there, or a link that leads nowhere"
+        except PermissionError:
+            return "no permission to read it"
+        except DecodeError as error:
+            return str(error)
+        image = decoded.image
+        entry = Entry(hashlib.sha256(data).hexdigest(), *image.size, decoded.rules)
+        return square(image, side), entry
+
+    return read
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Write the 128-byte .npy header at the start; its length does not depend on the shape."""
+    text = repr({"descr": "|u1", "fortran_order": False, "shape": shape})
+    file.seek(0)
+    file.write(np.lib.format.magic(1, 0) + (118).to_bytes(2, "little"))
+    file.write(text.ljust(117).encode("ascii") + b"\n")
+
+
+def _demand_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(
+            f"the decoded photographs need {needed / 1e9:.1f} GB below {folder.parent}, where "
+            f"{free / 1e9:.1f} GB are free; make room or set BAKEOFF_CACHE to another disk"
+        )
+
+
+def _threads() -> int:
+    if hasattr(os, "sched_getaffinity"):  # heeds a container's limits
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
