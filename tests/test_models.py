@@ -76,7 +76,13 @@ def test_the_frozen_prefix_is_empty_when_the_first_layer_learns() -> None:
 def test_the_frozen_prefix_ends_where_learning_begins() -> None:
     net = zoo.build(parse({"model": "resnet18"}), 7)
     prefix = frozen_prefix(net, freeze(net, ["conv1", "bn1", "layer1"]))
-    assert [part.name for part in net.parts[:prefix]] == ["conv1", "bn1", "relu", "maxpool", "layer1"]
+    assert [part.name for part in net.parts[:prefix]] == [
+        "conv1",
+        "bn1",
+        "relu",
+        "maxpool",
+        "layer1",
+    ]
 
 
 def test_frozen_batch_norm_stays_in_eval_and_dropout_stays_on() -> None:
@@ -119,7 +125,7 @@ def test_a_net_that_cannot_be_built_is_refused(fields: dict[str, object], said: 
 
 
 def test_an_image_too_small_for_the_net_is_refused_with_what_would_help() -> None:
-    with pytest.raises(RecipeError, match="size: 64 does not fit custom; allowed: .*net.padding=1"):
+    with pytest.raises(RecipeError, match=r"size: 64 does not fit custom; .*net\.padding=1"):
         zoo.check_size(parse({"model": "custom", "size": 64}), 7)
     zoo.check_size(parse({"model": "custom", "size": 64, "net.padding": 1}), 7)
     zoo.check_size(parse({"model": "custom", "size": 224}), 7)
@@ -175,12 +181,15 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_a_model_folder_gives_the_same_logits_when_read_back(tmp_path: Path) -> None:
     recipe = parse({"model": "custom", **SMALL})
     net = zoo.build(recipe, 3)
-    model_folder.write(tmp_path / "model", net, recipe, ["a", "b", '<c>&"']) 
+    model_folder.write(tmp_path / "model", net, recipe, ["a", "b", '<c>&"'])
     again, recipe_again, classes = model_folder.read(tmp_path / "model")
     images = torch.randn(2, 3, 40, 40)
     assert (recipe_again, classes) == (recipe, ("a", "b", '<c>&"'))
     torch.testing.assert_close(again.module(images), net.module.eval()(images), rtol=0, atol=0)
-    assert {path.name for path in (tmp_path / "model").iterdir()} == {"model.safetensors", "config.json"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        "model.safetensors",
+        "config.json",
+    }
 
 
 def test_timm_itself_reads_a_model_folder(tmp_path: Path) -> None:

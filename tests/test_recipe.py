@@ -12,13 +12,19 @@ from bakeoff.recipe import RecipeError, difference, digest, in_words, merged, pa
     [
         ({"lrr": 1}, "lrr is not a field; did you mean lr?"),
         ({"augment.polcy": "none"}, "augment.polcy is not a field; did you mean policy?"),
-        ({"net": {"widht": 8}, "model": "baseline"}, "net.widht is not a field; did you mean width?"),
+        (
+            {"net": {"widht": 8}, "model": "baseline"},
+            "net.widht is not a field; did you mean width?",
+        ),
         ({"epochs": "many"}, "epochs: 'many' is not allowed: input should be a valid integer"),
         ({"epochs": 0}, "epochs: 0 is not allowed: input should be greater than or equal to 1"),
         ({"lr": -1}, "lr: -1 is not allowed"),
         ({"lr": float("inf")}, "lr: inf is not allowed"),
         ({"optimizer": "adamm"}, "optimizer: 'adamm' is not allowed: input should be 'adam', "),
-        ({"model": "baseline", "weights": "imagenet"}, "weights: imagenet does not exist for baseline"),
+        (
+            {"model": "baseline", "weights": "imagenet"},
+            "weights: imagenet does not exist for baseline",
+        ),
         ({"model": "resnet18", "net.width": 8}, "net: only baseline and custom have options"),
         ({"size": 64, "stored": 32}, "stored: 32 is smaller than size 64"),
         ({"lr": 0, "epochs": 0}, "(and 1 more)"),

@@ -12,11 +12,11 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
-    "cli", "recipe", "study", "store", "settings", "display", "report", "tables", "render",
+    "cli", "recipe", "study", "store", "files", "settings", "display", "report", "tables", "render",
     "terminal", "figures", "evaluate", "handover", "page", "evidence", "data",
 )  # fmt: skip
 ORDER = (
-    {"recipe", "settings", "evaluate"},
+    {"recipe", "settings", "evaluate", "files"},
     {"data", "seeds", "augment", "machine"},
     {"study"},
     {"store"},

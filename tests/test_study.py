@@ -41,11 +41,15 @@ def test_every_variant_of_a_shipped_study_changes_exactly_the_fields_it_names(na
         for table, content in study.tables.items()
         for variant, change in content.variants.items()
     }
-    assert {(r.table, r.variant): set(r.change) for r in studies.rows(study) if not r.is_base} == named
+    assert {
+        (r.table, r.variant): set(r.change) for r in studies.rows(study) if not r.is_base
+    } == named
 
 
 @pytest.mark.parametrize("name", list(studies.shipped()))
-def test_every_shipped_study_opens_with_question_command_cost_and_expected_result(name: str) -> None:
+def test_every_shipped_study_opens_with_question_command_cost_and_expected_result(
+    name: str,
+) -> None:
     text = studies.shipped()[name].read_text(encoding="utf-8")
     head = text.split("\nname:")[0]
     for word in ("Question:", "Command:", "Cost:", "Expected:"):
@@ -113,7 +117,10 @@ def test_a_change_that_cannot_be_meant_is_refused(tmp_path: Path, variants: str,
         ("- a", "a study is a mapping"),
         ("name: [", "this is not YAML"),
         ("name: s\ntabels: {}\ntables: {t: {}}", "tabels is not a field; did you mean tables?"),
-        ("name: s\ntables: {t: {varaints: {}}}", "tables.t.varaints is not a field; did you mean variants?"),
+        (
+            "name: s\ntables: {t: {varaints: {}}}",
+            "tables.t.varaints is not a field; did you mean variants?",
+        ),
         ("name: s\nseeds: [1, 1]\ntables: {t: {}}", "a seed stands there twice"),
         ("name: s\nseeds: 0\ntables: {t: {}}", "seeds"),
     ],

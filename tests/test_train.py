@@ -111,9 +111,10 @@ def test_the_saved_logits_are_those_of_the_best_epoch(tmp_path: Path, plates: Da
     folder = finished(tmp_path / "run", TINY, plates)
     records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
     best = json.loads((folder / "run.json").read_text())["best_epoch"]
-    assert best == max(
-        records, key=lambda r: (r["validation_accuracy"], -r["validation_loss"])
-    )["epoch"]
+    assert (
+        best
+        == max(records, key=lambda r: (r["validation_accuracy"], -r["validation_loss"]))["epoch"]
+    )
     with np.load(folder / "predictions.npz") as arrays:
         right = arrays["validation_logits"].argmax(1) == arrays["validation_labels"]
         assert right.mean() == pytest.approx(records[best - 1]["validation_accuracy"])
@@ -303,5 +304,3 @@ def test_identity_is_of_content_and_not_of_places() -> None:
         store.identity(replace(run, seeds={**run.seeds, "init": 9}), "f", "w"),
     ]
     assert store.identity(run, "f", "w") not in others
-
-

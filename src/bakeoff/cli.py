@@ -13,7 +13,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bakeoff import __version__, study as studies_
+from bakeoff import __version__
+from bakeoff import study as studies_
 from bakeoff.data.photographs import DataError
 from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings
@@ -40,7 +41,9 @@ Seeds = Annotated[int | None, typer.Option(min=1, help="how many seeds to have")
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: Annotated[bool, typer.Option("--version", help="say the version", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="say the version", is_eager=True)
+    ] = False,
 ) -> None:
     if version:
         out.print(f"bakeoff {__version__}")
@@ -51,12 +54,18 @@ def _version(
 def run(
     study: Annotated[str, typer.Argument(help="a study file, or a shipped study by name")],
     data: Data = "",
-    out_folder: Annotated[Path, typer.Option("--out", help="where study folders go")] = Path("runs"),
-    only: Annotated[str, typer.Option(help="TABLE, VARIANT or TABLE/VARIANT, comma-separated")] = "",
+    out_folder: Annotated[Path, typer.Option("--out", help="where study folders go")] = Path(
+        "runs"
+    ),
+    only: Annotated[
+        str, typer.Option(help="TABLE, VARIANT or TABLE/VARIANT, comma-separated")
+    ] = "",
     seeds: Seeds = None,
     set_: Set = None,
     device: Device = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, train nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show the plan, train nothing")
+    ] = False,
     offline: Offline = False,
     skip_bad: SkipBad = False,
 ) -> None:
@@ -79,7 +88,9 @@ def run(
 def train(
     photographs: Annotated[str, typer.Argument(help="a folder or CSV of photographs, or plates")],
     out_folder: Annotated[Path, typer.Option("--out", help="where the model goes")] = Path("model"),
-    weights: Annotated[str, typer.Option(help="imagenet, none, or a file to start from")] = "imagenet",
+    weights: Annotated[
+        str, typer.Option(help="imagenet, none, or a file to start from")
+    ] = "imagenet",
     set_: Set = None,
     device: Device = "auto",
     offline: Offline = False,
@@ -191,5 +202,5 @@ def _refuse(sentence: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _as_interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _as_interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt

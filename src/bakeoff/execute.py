@@ -69,8 +69,8 @@ def execute(
     datasets = _datasets(study, runs, settings, on_progress)
     for recipe in dict.fromkeys(run_.row.recipe for run_ in runs):
         _check(recipe, len(next(iter(datasets.values())).classes), settings.offline)
-    states = [_state(folder, run_, _dataset(datasets, run_)) for run_ in runs]
     store.write_study(folder, study)
+    states = [_state(folder, run_, _dataset(datasets, run_)) for run_ in runs]
     for (_, seed), dataset in datasets.items():
         dataset.write_manifest(folder / f"split-{seed}.csv")
     for run_, state in zip(runs, states, strict=True):

@@ -1,4 +1,4 @@
-"""Outputs of a frozen prefix, computed once and kept: what 25 epochs of a frozen backbone would repeat.
+"""Outputs of a frozen prefix, computed once and kept, instead of anew in every epoch.
 
 Allowed where the prefix gives the same output in every epoch (see `models.parts.frozen_prefix`) and
 nothing random changes the photographs. Kept on disk under a key of everything that decides them, so
@@ -17,10 +17,10 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+from bakeoff.files import aside
 from bakeoff.inputs import NO_AUGMENT, Inputs
 from bakeoff.models.parts import Net, through
 from bakeoff.recipe import digest
-from bakeoff.store import aside
 
 BATCH = 128
 
@@ -61,7 +61,7 @@ def _compute(
     total = len(inputs.labels)
     net.module.eval()
     outputs: list[Tensor] = []
-    for indices in torch.arange(total).split(BATCH):
+    for indices in torch.split(torch.arange(total), BATCH):
         with fabric.autocast(), torch.no_grad():
             outputs.append(through(net.parts[:prefix], inputs.plain(indices)).float().cpu())
         if on_progress:

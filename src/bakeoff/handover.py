@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from bakeoff import evaluate, store
+from bakeoff import evaluate, files, store
 from bakeoff.store import RunFiles
 
 
@@ -19,11 +19,11 @@ def hand_over(folder: Path) -> Path | None:
         return None
     best = max(finished, key=_validation_accuracy)
     place, aside = folder / "best", folder / ".best.new"
-    store.remove(aside)
+    shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(best.folder / "model", aside)
     origin = {"table": best.table, "variant": best.variant, "seed": best.seed}
-    store.write_json(aside / "origin.json", origin)
-    store.remove(place)
+    files.write_json(aside / "origin.json", origin)
+    shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
     return place
 

@@ -1,4 +1,4 @@
-"""A recipe: everything that decides one training, as frozen data, with its checks and its difference.
+"""A recipe: everything that decides one training, as frozen data, checked and compared.
 
 Reading, merging and comparing recipes happens here, without torch. What needs the network itself
 (does a freeze pattern match a parameter, do the weights fit) is checked by `models`, before the
@@ -40,7 +40,9 @@ class NetOptions(_Data):
 
     extra_convs: Annotated[
         Literal["none", "around_pool", "before_pool"],
-        Field(description="two more convolutions: as the report's table 2, or as its text, has them"),
+        Field(
+            description="two more convolutions: as the report's table 2, or as its text, has them"
+        ),
     ] = "none"
     early_pool: Annotated[bool, Field(description="a max-pool after conv2")] = False
     activation: Literal["relu", "silu", "gelu"] = "relu"
@@ -48,7 +50,9 @@ class NetOptions(_Data):
     padding: Annotated[int, Field(ge=0, le=1, description="of every convolution")] = 0
     relu_logits: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    width: Annotated[int, Field(ge=4, le=512, description="channels of conv1; later ones double")] = 64
+    width: Annotated[
+        int, Field(ge=4, le=512, description="channels of conv1; later ones double")
+    ] = 64
 
 
 class Augment(_Data):
@@ -106,7 +110,9 @@ class Recipe(_Data):
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
         if self.model in SMALL_NETS and self.weights == "imagenet":
-            raise ValueError(f"weights: imagenet does not exist for {self.model}; allowed: none or a file")
+            raise ValueError(
+                f"weights: imagenet does not exist for {self.model}; allowed: none or a file"
+            )
         if self.model not in SMALL_NETS and self.net != NetOptions():
             raise ValueError(f"net: only {' and '.join(SMALL_NETS)} have options, not {self.model}")
         if self.stored is not None and self.stored < self.size:
@@ -120,7 +126,7 @@ class Recipe(_Data):
 
 
 def parse(fields: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
-    """Check nested or dotted `fields`; raise RecipeError naming field, value and what is allowed."""
+    """Check nested or dotted `fields`; RecipeError names field, value and what is allowed."""
     return validated(Recipe, merged({}, fields), where=where)
 
 
@@ -159,7 +165,7 @@ def difference(base: Recipe, variant: Recipe) -> dict[str, tuple[Any, Any]]:
 
 
 def in_words(change: Mapping[str, tuple[Any, Any]]) -> str:
-    """Say a difference as `lr 0.001 → 0.0005, freeze none → backbone`; `none` when there is none."""
+    """Say a difference as `lr 0.001 → 0.0005, freeze none → backbone`; `none` for no difference."""
     said = (f"{name} {_value(old)} → {_value(new)}" for name, (old, new) in change.items())
     return ", ".join(said) or "none"
 
@@ -200,7 +206,9 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = _known(model, path[:-1])
-        said = f"{name} is not a field{nearest(path[-1], known) or '; allowed: ' + ', '.join(known)}"
+        said = (
+            f"{name} is not a field{nearest(path[-1], known) or '; allowed: ' + ', '.join(known)}"
+        )
     elif first["type"] == "value_error":
         said = first["msg"].removeprefix("Value error, ")
         said = f"{name}: {said}" if name else said

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 
-from bakeoff import features, machine, seeds, step, store, train
+from bakeoff import features, files, machine, seeds, step, store, train
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
 from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels
@@ -62,7 +62,9 @@ def run(
     prepared = _prepare(run_, dataset, where, offline, on_progress)
     before = _proof(prepared.net, prepared.frozen)
     spent = _resume(folder, prepared.training, identity)
-    split = {name: torch.from_numpy(dataset.indices(name)) for name in ("train", "validation", "test")}
+    split = {
+        name: torch.from_numpy(dataset.indices(name)) for name in ("train", "validation", "test")
+    }
     saved = monotonic()
     try:
         for record in train.epochs(
@@ -79,7 +81,7 @@ def run(
                 _checkpoint(folder, prepared.training, identity, spent + perf_counter() - began)
                 saved = monotonic()
             yield record
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, GeneratorExit):
         store.write_state(folder, run_, identity, "interrupted")
         raise
     except train.TrainingError as error:
@@ -98,7 +100,7 @@ def _prepare(
     frozen = freeze(net, recipe.freeze)
     chosen = machine.precision(recipe.precision, where)
     fabric = machine.fabric(where, chosen)
-    net.module.to(where, memory_format=torch.channels_last)
+    net.module.to(where).to(memory_format=torch.channels_last)
     inputs = from_pixels(
         dataset.pixels, dataset.labels, net, classes, recipe.size, recipe.augment, where
     )
@@ -175,7 +177,9 @@ def _named(
     """Turn the caller's progress into the loop's: the epoch is what is being done."""
     if on_progress is None:
         return None
-    return lambda done, total: on_progress(f"epoch {training.epoch + 1}/{recipe.epochs}", done, total)
+    return lambda done, total: on_progress(
+        f"epoch {training.epoch + 1}/{recipe.epochs}", done, total
+    )
 
 
 def _proof(net: Net, frozen: frozenset[str]) -> str:
@@ -203,7 +207,7 @@ def _checkpoint(folder: Path, training: train.Training, identity: str, seconds: 
         "best": training.best,
         "best_epoch": training.best_epoch,
     }
-    with store.aside(folder / "resume.pt") as temporary:
+    with files.aside(folder / "resume.pt") as temporary:
         torch.save(content, temporary)
 
 

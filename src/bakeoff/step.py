@@ -56,7 +56,7 @@ def set_rate(optimizer_: Optimizer, lr: float) -> None:
 
 
 def loss_of(recipe: Recipe, labels: Tensor, num_classes: int) -> Loss:
-    """Return the cross-entropy the recipe asks for: (B, C) logits, (B,) or (B, C) targets -> scalar.
+    """Return the recipe's cross-entropy: (B, C) logits, (B,) or (B, C) targets -> scalar.
 
     `labels` (N,) are those of the training split; they decide balanced class weights, which are
     N / (C x count), as scikit-learn has them.

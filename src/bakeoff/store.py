@@ -10,10 +10,7 @@ finished when its run.json says so; whoever reads before that sees a run that is
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from bakeoff.recipe import RecipeError, digest
-from bakeoff.study import Run, Study, rows
+from bakeoff.files import aside, write_json, write_text
+from bakeoff.recipe import RecipeError, difference, digest, in_words, parse
+from bakeoff.study import Row, Run, Study, rows
 
 FORMAT = 1
 State = Literal["pending", "running", "interrupted", "failed", "finished"]
@@ -106,33 +104,12 @@ def identity(run: Run, fingerprint: str, weights: str) -> str:
     return digest(FORMAT, recipe, weights, fingerprint, run.seeds)
 
 
-@contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it is flushed to disk and takes its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, all or nothing."""
-    with aside(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` to `path` as indented JSON, all or nothing."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
-
-
 def write_study(folder: Path, study: Study) -> None:
-    """Keep the study beside its runs, so that reports know what was asked and what is missing."""
+    """Keep the study beside its runs, so that reports know what was asked and what is missing.
+
+    Raises RecipeError when runs are there that the study, as it is now, would have made otherwise.
+    """
+    _refuse_changed_rows(folder, study)
     try:
         text = yaml.safe_dump(study.model_dump(mode="json", by_alias=True), sort_keys=False)
         write_text(folder / "study.yaml", text)
@@ -202,15 +179,10 @@ def state(folder: Path, identity_: str) -> State:
     run = _read_json(path)
     if run.get("identity") != identity_:
         raise RecipeError(
-            f"{folder} holds a run of another recipe, photographs or version: "
+            f"{folder} holds a run on other photographs, start weights or seeds: "
             "choose another --out, or remove that folder"
         )
     return run["state"]  # type: ignore[no-any-return]
-
-
-def remove(folder: Path) -> None:
-    """Remove a run folder that is to be made anew."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_runs(folder: Path) -> list[RunFiles]:
@@ -219,20 +191,14 @@ def read_runs(folder: Path) -> list[RunFiles]:
     Seeds beyond the study's own (asked for with `--seeds`) are found by looking.
     """
     study = read_study(folder)
-    found = []
-    for row in rows(study):
-        place = folder / row.table / row.variant
-        seeds = {int(path.name.removeprefix("seed-")) for path in place.glob("seed-*")}
-        for seed in sorted(seeds | set(study.seeds)):
-            recipe = row.recipe.model_dump(mode="json")
-            change = {name: list(values) for name, values in row.change.items()}
-            found.append(_read_run(place / f"seed-{seed}", row.table, row.variant, seed, recipe, change))
-    return found
+    return [
+        _read_run(_place(folder, row) / f"seed-{seed}", row, seed)
+        for row in rows(study)
+        for seed in sorted({*study.seeds, *_seeds(_place(folder, row))})
+    ]
 
 
-def _read_run(
-    folder: Path, table: str, variant: str, seed: int, recipe: dict[str, Any], change: dict[str, Any]
-) -> RunFiles:
+def _read_run(folder: Path, row: Row, seed: int) -> RunFiles:
     run: dict[str, Any] = {"state": "pending"}
     records: tuple[Record, ...] = ()
     if (folder / "run.json").is_file():
@@ -240,7 +206,31 @@ def _read_run(
     if (folder / "records.jsonl").is_file():
         lines = (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
         records = tuple(Record(**json.loads(line)) for line in lines)
-    return RunFiles(folder, table, variant, seed, run["state"], recipe, change, records, run)
+    recipe = row.recipe.model_dump(mode="json")
+    change = {name: list(values) for name, values in row.change.items()}
+    return RunFiles(
+        folder, row.table, row.variant, seed, run["state"], recipe, change, records, run
+    )
+
+
+def _refuse_changed_rows(folder: Path, study: Study) -> None:
+    """Refuse a study whose rows are no longer what the runs in `folder` were made with."""
+    for row in rows(study):
+        for path in sorted(_place(folder, row).glob("seed-*/recipe.yaml")):
+            kept = parse(yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"])
+            if change := difference(kept, row.recipe):
+                raise RecipeError(
+                    f"{path.parent} was run with another recipe ({in_words(change)}): "
+                    "choose another --out, or remove that folder"
+                )
+
+
+def _place(folder: Path, row: Row) -> Path:
+    return folder / row.table / row.variant
+
+
+def _seeds(place: Path) -> list[int]:
+    return [int(path.name.removeprefix("seed-")) for path in place.glob("seed-*")]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -49,9 +49,11 @@ class Study(BaseModel):
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_each_once)
     ] = (0,)
-    vary: Annotated[
-        tuple[Purpose, ...], Field(description="what another seed draws anew")
-    ] = ("init", "order", "augmentation")
+    vary: Annotated[tuple[Purpose, ...], Field(description="what another seed draws anew")] = (
+        "init",
+        "order",
+        "augmentation",
+    )
     recipe: dict[str, Any] = {}
     tables: Annotated[dict[Name, Table], Field(min_length=1)]
 

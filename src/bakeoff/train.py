@@ -1,4 +1,4 @@
-"""The loop. Read it from `epochs` down: it yields a record an epoch; it prints, saves and draws nothing."""
+"""The loop: yields a record an epoch; prints, saves and draws nothing. Read `epochs` first."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def epochs(
         )
         trained = perf_counter() - began
         clean_loss, clean_accuracy = measured(training.model, inputs, sample, recipe.batch)
-        val_loss, val_accuracy = measured(
-            training.model, inputs, split["validation"], recipe.batch
-        )
+        val_loss, val_accuracy = measured(training.model, inputs, split["validation"], recipe.batch)
         record = Record(
             epoch=training.epoch + 1,
             lr=lr,
@@ -127,7 +125,9 @@ def predicted(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> Tenso
     """Return the logits (n, C), float32 on the CPU, of `rows` in eval mode, in their order."""
     model.eval()
     with torch.no_grad():
-        parts = [model(inputs.plain(indices)).float().cpu() for indices in rows.split(2 * batch)]
+        parts = [
+            model(inputs.plain(indices)).float().cpu() for indices in torch.split(rows, 2 * batch)
+        ]
     return torch.cat(parts)
 
 

@@ -1,4 +1,4 @@
-"""The model folder: model.safetensors and config.json, as timm and the Hugging Face Hub lay them out.
+"""The model folder: model.safetensors and config.json, laid out as timm and the Hub read them.
 
 `architecture`, `num_classes`, `label_names` and `pretrained_cfg` are timm's words; everything that
 only bakeoff needs stands under `bakeoff`. Nothing in the folder can be executed.
@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 
 from bakeoff import __version__
+from bakeoff.files import aside, write_json
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import Net
 from bakeoff.recipe import Recipe, RecipeError, parse
-from bakeoff.store import aside, write_json
 
 
 def write(folder: Path, net: Net, recipe: Recipe, classes: Sequence[str]) -> None:
@@ -30,7 +30,7 @@ def write(folder: Path, net: Net, recipe: Recipe, classes: Sequence[str]) -> Non
 
 
 def read(folder: Path) -> tuple[Net, Recipe, tuple[str, ...]]:
-    """Return net (eval mode), recipe and class names of a model folder; RecipeError if it is none."""
+    """Return net (eval mode), recipe and class names; RecipeError where `folder` is no model."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

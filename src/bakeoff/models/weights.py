@@ -1,16 +1,14 @@
-"""Start weights: from a file the user has, from torchvision, from timm's hub. Never a pickle with code."""
+"""Start weights, from a file, torchvision or timm's hub; a pickle with code is never run."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -26,7 +24,7 @@ def read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+    except Exception as error:  # readers of foreign bytes raise whatever they stumble over
         said = str(error).split("\n", maxsplit=1)[0][:120]
         raise RecipeError(f"weights: {path.name} cannot be read as weights: {said}") from None
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
@@ -47,8 +45,11 @@ def load(net: Net, path: Path, *, head: bool = False) -> None:
     extra = [n for n in given if n not in own]
     if wrong or extra:
         first = wrong[0] if wrong else extra[0]
-        what = "has another shape" if first in given and first in own else (
-            "is missing" if first in own else "is not part of it")
+        what = (
+            "has another shape"
+            if first in given and first in own
+            else ("is missing" if first in own else "is not part of it")
+        )
         raise RecipeError(
             f"weights: {path.name} is of another net than {net.name}: {first} {what} "
             f"({len(wrong)} tensors wrong, {len(extra)} unknown)"

@@ -1,9 +1,9 @@
-"""Every net by name: the small ones, torchvision's and timm's, built, weighted and laid out as parts."""
+"""Every net by name, the small ones, torchvision's and timm's: built and laid out as parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -35,8 +35,7 @@ def build(recipe: Recipe, num_classes: int, *, offline: bool = False) -> Net:
 
 def check_size(recipe: Recipe, num_classes: int) -> None:
     """Refuse an image size that the net's maps shrink away, before anything is trained."""
-    small = recipe.model in SMALL_NETS
-    hint = "; allowed: a larger size, or net.padding=1" if small else "; allowed: a larger size"
+    padding = " or net.padding=1" if recipe.model in SMALL_NETS and not recipe.net.padding else ""
     with torch.device("meta"):
         try:
             net = build(recipe.model_copy(update={"weights": "none"}), num_classes)
@@ -44,8 +43,9 @@ def check_size(recipe: Recipe, num_classes: int) -> None:
         except NotImplementedError:  # a net that cannot be laid out without memory: not checked
             return
         except (RuntimeError, AssertionError):
-            said = f"size: {recipe.size} does not fit {recipe.model}"
-            raise RecipeError(said + hint) from None
+            raise RecipeError(
+                f"size: {recipe.size} does not fit {recipe.model}; allowed: a larger size{padding}"
+            ) from None
 
 
 def _small(recipe: Recipe, num_classes: int) -> Net:
@@ -69,7 +69,9 @@ def _torchvision(recipe: Recipe, num_classes: int, offline: bool) -> Net:
 
 def _timm(recipe: Recipe, num_classes: int, offline: bool) -> Net:
     name = recipe.model.removeprefix("timm/")
-    if name.split(".")[0] not in timm.list_models() and not name.startswith(("hf-hub:", "local-dir:")):
+    if name.split(".")[0] not in timm.list_models() and not name.startswith(
+        ("hf-hub:", "local-dir:")
+    ):
         known = [*SMALL_NETS, *torchvision_models.list_models(module=torchvision_models)]
         known += timm.list_models()
         raise RecipeError(
@@ -78,8 +80,8 @@ def _timm(recipe: Recipe, num_classes: int, offline: bool) -> Net:
         )
     pretrained = recipe.weights == "imagenet"
     with weight_files.hub(name, offline=offline and pretrained):
-        module = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
-    facts = module.pretrained_cfg
+        module: Any = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
+    facts: dict[str, Any] = module.pretrained_cfg
     head = facts["classifier"]
     if not isinstance(head, str) or not isinstance(module.get_submodule(head), nn.Linear):
         raise RecipeError(f"model: {name} has no single linear head, which bakeoff needs")
@@ -92,15 +94,15 @@ def _timm(recipe: Recipe, num_classes: int, offline: bool) -> Net:
 class _PreLogits(nn.Module):
     """Everything of a timm model before its last linear layer: (N, 3, H, W) -> (N, F)."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features that the head reads."""
-        features: Callable[[Tensor], Tensor] = self.model.forward_features
-        output: Tensor = self.model.forward_head(features(images), pre_logits=True)
-        return output
+        features = self.model.forward_features(images)
+        pooled: Tensor = self.model.forward_head(features, pre_logits=True)
+        return pooled
 
 
 def _timm_chain(module: nn.Module, head: str) -> tuple[Part, ...]:
@@ -122,8 +124,12 @@ def _chain(module: nn.Module) -> tuple[Part, ...]:
         assert isinstance(features, nn.Sequential)
         assert isinstance(classifier, nn.Sequential)
         flat = () if isinstance(module, torchvision_models.ConvNeXt) else (flatten,)
-        return (*_links("features", features), part("avgpool", average), *flat,
-                *_links("classifier", classifier))
+        return (
+            *_links("features", features),
+            part("avgpool", average),
+            *flat,
+            *_links("classifier", classifier),
+        )
     return (part("net", module, prefix=""),)
 
 
@@ -132,14 +138,16 @@ def _links(name: str, sequence: nn.Sequential) -> tuple[Part, ...]:
 
 
 def _last_linear(module: nn.Module) -> str:
-    names = [name for name, child in module.named_modules() if isinstance(child, nn.Linear)]
+    modules: list[tuple[str, nn.Module]] = list(module.named_modules())
+    names = [name for name, child in modules if isinstance(child, nn.Linear)]
     if not names:
         raise RecipeError(f"model: {type(module).__name__} has no linear head, which bakeoff needs")
     return names[-1]
 
 
 def _first_conv(module: nn.Module) -> str:
-    for name, child in module.named_modules():
+    modules: list[tuple[str, nn.Module]] = list(module.named_modules())
+    for name, child in modules:
         if isinstance(child, nn.Conv2d):
             return name
-    return next(name for name, child in module.named_modules() if list(child.parameters(False)))
+    return next(name for name, child in modules if list(child.parameters(recurse=False)))
