@@ -1,6 +1,7 @@
 """The look of every variant: one colour and one marker each, the same in every figure and page.
 
-The base of a table is grey. Colours repeat from table to table, markers tell the tables apart.
+The base of a table is grey. A table takes the colours in turn, the next one from another start;
+where they repeat, markers tell the tables apart.
 The colours are those of Okabe and Ito, without yellow and with two more, chosen to be told apart
 with any colour vision, on white and on near-black.
 """
@@ -14,6 +15,7 @@ BASE = "#848484"
 PALETTE = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#A6761D", "#7B5EC6"),
 )
+STEP = 3
 MARKERS = ("circle", "square", "triangle-up", "diamond", "pentagon", "star")
 
 
@@ -28,14 +30,13 @@ class Look:
 def looks(variants: Iterable[tuple[str, str, bool]]) -> dict[tuple[str, str], Look]:
     """Return the look of each (table, variant, is base), by their order in the study."""
     found: dict[tuple[str, str], Look] = {}
-    tables: dict[str, int] = {}
+    used: dict[str, int] = {}
     for table, variant, is_base in variants:
-        marker = MARKERS[list(tables).index(table) % len(MARKERS)] if table in tables else ""
-        if not marker:
-            marker = MARKERS[len(tables) % len(MARKERS)]
-            tables[table] = 0
-        round_, place = divmod(tables[table], len(PALETTE))
-        colour = BASE if is_base else PALETTE[place]
+        used.setdefault(table, 0)
+        number = list(used).index(table)
+        marker = MARKERS[number % len(MARKERS)]
+        round_, place = divmod(used[table], len(PALETTE))
+        colour = BASE if is_base else PALETTE[(place + STEP * number) % len(PALETTE)]
         found[table, variant] = Look(colour, marker + ("-open" if round_ % 2 else ""))
-        tables[table] += not is_base
+        used[table] += not is_base
     return found

@@ -56,8 +56,9 @@ def mistakes(read: list[Predictions]) -> list[Mistake]:
     for one in read:
         said: Integers = np.argmax(one.logits, axis=1)
         sure: Floats = evaluate.softmax(one.logits).max(axis=1)
-        for index in np.flatnonzero(said != one.labels):
-            key = str(one.ids[index]), int(one.labels[index]), int(said[index])
-            sums.setdefault(key, []).append(float(sure[index]))
+        wrong = np.flatnonzero(said != one.labels)
+        keys = zip(*(part[wrong].tolist() for part in (one.ids, one.labels, said)), strict=True)
+        for key, confidence in zip(keys, sure[wrong].tolist(), strict=True):
+            sums.setdefault(key, []).append(confidence)
     found = [Mistake(*key, len(sure), sum(sure) / len(sure)) for key, sure in sums.items()]
     return sorted(found, key=lambda one: (-one.runs * one.confidence, one.image, one.predicted))

@@ -1,0 +1,59 @@
+"""From a study folder to its report: the page, the tables as files, the figures. No training.
+
+<study folder>/report.html            all in one file
+<study folder>/report/table.md …      the table as Markdown, CSV, LaTeX and JSON lines
+<study folder>/report/figures/        a table's curves and accuracy against cost
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff import render, store
+from bakeoff.files import write_text
+from bakeoff.tables import TableRow, Verdict, summarise
+
+WRITERS = {
+    "md": render.markdown,
+    "csv": render.csv_text,
+    "tex": render.latex,
+    "json": render.json_lines,
+}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a report lies."""
+
+    page: Path
+    tables: tuple[Path, ...]
+    figures: tuple[Path, ...]
+
+
+def rows_of(folder: Path, verdicts: Sequence[Verdict] = ()) -> list[TableRow]:
+    """Return the rows of the study in `folder`; RecipeError where there is no study."""
+    return summarise(store.read_runs(folder), verdicts)
+
+
+def write(folder: Path, *, figures: Path | None = None, verdicts: Sequence[Verdict] = ()) -> Paths:
+    """Write the report of the study in `folder`, at any time; what was there is replaced.
+
+    With `figures`, every figure goes into that folder; else the few that say most go beside the
+    tables. Raises RecipeError where there is no study.
+    """
+    from bakeoff import figures as drawing
+    from bakeoff import page
+
+    found = rows_of(folder, verdicts)
+    place = folder / "report"
+    tables = []
+    for suffix, writer in WRITERS.items():
+        tables.append(place / f"table.{suffix}")
+        write_text(tables[-1], writer(found))
+    if figures is None:
+        for old in (place / "figures").glob("*.*"):
+            old.unlink()
+    drawn = drawing.draw(found, figures or place / "figures", every=figures is not None)
+    return Paths(page.build(folder, rows=found), tuple(tables), tuple(drawn))

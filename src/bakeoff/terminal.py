@@ -1,0 +1,72 @@
+"""The table on a terminal (Rich): fewer columns where it is narrow, a state for every row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bakeoff.render import (
+    CHANGES,
+    DIFFERENCE,
+    EPOCHS,
+    FULL,
+    RUNS,
+    TEST,
+    TEST_LOSS,
+    TIME,
+    TRAIN,
+    VALIDATION,
+    VARIANT,
+    VERDICT,
+    Column,
+    by_table,
+    caption,
+    with_verdicts,
+)
+from bakeoff.tables import TableRow
+
+NARROW = (VARIANT, CHANGES, TEST, DIFFERENCE, VALIDATION, TIME, RUNS)
+WIDE = (VARIANT, CHANGES, TEST, DIFFERENCE, TEST_LOSS, VALIDATION, TRAIN, EPOCHS, TIME, RUNS)
+_STYLES = {"failed": "red", "running": "cyan", "interrupted": "yellow", "pending": "dim"}
+
+
+def terminal(rows: Sequence[TableRow], width: int = 80) -> RenderableType:
+    """Return the rows as Rich tables, one a table of the study, to be read at `width` columns."""
+    shown = _columns(rows, width)
+    tables = [_table(name, group, shown) for name, group in by_table(rows)]
+    return Group(*tables, Text(caption(rows), style="dim"))
+
+
+def show(rows: Sequence[TableRow], console: Console | None = None) -> None:
+    """Print the rows on `console`, as wide as it is."""
+    console = console or Console()
+    console.print(terminal(rows, console.width))
+
+
+def _columns(rows: Sequence[TableRow], width: int) -> tuple[Column, ...]:
+    judged = any(row.verdict for row in rows)
+    narrow = tuple(column for column in NARROW if not (judged and column == VALIDATION))
+    shown = FULL if width >= 150 else WIDE if width >= 110 else narrow
+    return with_verdicts(rows, shown)
+
+
+def _table(name: str, rows: Sequence[TableRow], shown: Sequence[Column]) -> Table:
+    table = Table(
+        title=Text(name, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for column in shown:
+        wraps = column in (CHANGES, RUNS, VERDICT)
+        justify: Literal["left", "right"] = "right" if column.number else "left"
+        table.add_column(column.head, justify=justify, no_wrap=not wraps, overflow="fold")
+    for row in rows:
+        style = _STYLES.get(row.state, "")
+        table.add_row(*(Text(column.text(row)) for column in shown), style=style)
+    return table
