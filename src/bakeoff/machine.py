@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from bakeoff.recipe import RecipeError
 
-PACKAGES = ("bakeoff", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
+PACKAGES = ("bakeoff", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
@@ -62,12 +62,13 @@ def precision(wanted: str, where: torch.device) -> str:
 
 def fabric(where: torch.device, chosen_precision: str) -> Fabric:
     """Return a Fabric for one device in `fp32` or `bf16` (automatic mixed precision)."""
-    for name in ("lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     devices = [where.index or 0] if where.type == "cuda" else 1
-    names = {"fp32": "32-true", "bf16": "bf16-mixed"}
+    name: Literal["bf16-mixed", "32-true"] = (
+        "bf16-mixed" if chosen_precision == "bf16" else "32-true"
+    )
     with quiet():
-        return Fabric(accelerator=where.type, devices=devices, precision=names[chosen_precision])  # type: ignore[arg-type]
+        return Fabric(accelerator=where.type, devices=devices, precision=name)
 
 
 @contextmanager

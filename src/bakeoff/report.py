@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff import render, store
+from bakeoff.data.thumbnails import thumbnails
+from bakeoff.files import write_text
 from bakeoff.files import write_text
 from bakeoff.tables import TableRow, Verdict, summarise
 
@@ -56,4 +58,6 @@ def write(folder: Path, *, figures: Path | None = None, verdicts: Sequence[Verdi
         for old in (place / "figures").glob("*.*"):
             old.unlink()
     drawn = drawing.draw(found, figures or place / "figures", every=figures is not None)
-    return Paths(page.build(folder, rows=found), tuple(tables), tuple(drawn))
+    pictures = thumbnails(store.read_study(folder).data)
+    path = page.build(folder, rows=found, thumbnails=pictures)
+    return Paths(path, tuple(tables), tuple(drawn))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from bakeoff import features, files, machine, seeds, step, store, train
 from bakeoff.data.cache import cache_dir
