@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,6 @@ from bakeoff import study as studies_
 from bakeoff.data.photographs import DataError
 from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings
-from bakeoff.study import Run, Study
 
 app = typer.Typer(
     help="Trains, compares and explains image classifiers: which change helped, and by how much.",
@@ -66,6 +65,13 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="show the plan, train nothing")
     ] = False,
+    noise_floor: Annotated[
+        int, typer.Option(min=0, help="first run the bases alone with so many seeds")
+    ] = 0,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="add seeds until every change is decided")
+    ] = False,
+    budget: Annotated[str, typer.Option(help="time for --until-decided: 90s, 45m, 2h")] = "",
     offline: Offline = False,
     skip_bad: SkipBad = False,
 ) -> None:
@@ -81,7 +87,17 @@ def run(
             out.print(f"{asked.name}: {asked.question}", soft_wrap=True)
             out.print(plan(runs))
             return
-        _carry_out(asked, runs, out_folder / asked.name, Settings(device, offline, skip_bad))
+        from bakeoff import conduct
+
+        job = conduct.Job(
+            asked, out_folder / asked.name, Settings(device, offline, skip_bad), out, err
+        )
+        if noise_floor:
+            conduct.noise_floor(job, chosen, noise_floor)
+        if until_decided:
+            _end(conduct.until_decided(job, chosen, budget))
+        else:
+            _end(conduct.plan(job, runs))
 
 
 @app.command()
@@ -100,8 +116,10 @@ def train(
     with _refusals():
         overrides = [f"data.source={photographs}", f"weights={weights}", *(set_ or [])]
         asked = studies_.read("train", overrides)
-        settings = Settings(device, offline, skip_bad)
-        _carry_out(asked, studies_.runs(asked), out_folder, settings)
+        from bakeoff import conduct
+
+        job = conduct.Job(asked, out_folder, Settings(device, offline, skip_bad), out, err)
+        _end(conduct.plan(job, studies_.runs(asked)))
 
 
 @app.command()
@@ -127,7 +145,9 @@ def report(
             if figures is None:
                 return
         else:
-            _show(folder)
+            from bakeoff.terminal import show
+
+            show(rows, out)
         paths = write(folder, figures=figures)
         if not wanted:
             out.print(f"Report: {paths.page}")
@@ -147,42 +167,6 @@ def main() -> None:
     app()
 
 
-def _carry_out(asked: Study, runs: Sequence[Run], folder: Path, settings: Settings) -> None:
-    """Run, show what happens, write the report; exit code 1 when a run failed."""
-    from bakeoff.display import showing
-    from bakeoff.execute import Ended, Measured, Started, execute
-    from bakeoff.handover import hand_over
-    from bakeoff.report import write
-
-    reused, failed = 0, 0
-    with showing(err, runs) as display:
-        for event in execute(asked, runs, folder, settings, display.progress):
-            match event:
-                case Started():
-                    display.started(event.run)
-                case Measured():
-                    display.measured(event.run, event.record)
-                case Ended():
-                    display.ended(event.run, event.error)
-                    reused, failed = reused + event.reused, failed + bool(event.error)
-    if reused:
-        err.print(f"{reused} of {len(runs)} runs were finished already")
-    paths, best = write(folder), hand_over(folder)
-    _show(folder)
-    out.print(f"Report: {paths.page}", soft_wrap=True)
-    if best:
-        out.print(f"Model:  {best}", soft_wrap=True)
-    if failed:
-        _refuse(f"{failed} of {len(runs)} runs failed; the same command tries them again", FAILED)
-
-
-def _show(folder: Path) -> None:
-    from bakeoff.report import rows_of
-    from bakeoff.terminal import show
-
-    show(rows_of(folder), out)
-
-
 @contextmanager
 def _refusals() -> Iterator[None]:
     """Turn what a user can mend into one sentence and an exit code."""
@@ -195,6 +179,11 @@ def _refusals() -> Iterator[None]:
         if not isinstance(error, RecipeError | DataError):
             raise
         _refuse(str(error), REFUSED)
+
+
+def _end(failed: int) -> None:
+    if failed:
+        _refuse(f"{failed} runs failed; the same command tries them again", FAILED)
 
 
 def _refuse(sentence: str, code: int) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -26,7 +26,7 @@ class _Line:
     """What one row of the live table shows: its seeds so far and the last epoch seen."""
 
     row: Row
-    runs: int = 0
+    runs: int | None = 0
     ended: int = 0
     failed: int = 0
     epoch: int = 0
@@ -35,7 +35,8 @@ class _Line:
 
     def cells(self) -> tuple[str, ...]:
         """Return the texts of the columns."""
-        seeds = f"{self.ended}/{self.runs}" + (f", {self.failed} failed" if self.failed else "")
+        seeds = str(self.ended) if self.runs is None else f"{self.ended}/{self.runs}"
+        seeds += f", {self.failed} failed" if self.failed else ""
         epoch = f"{self.epoch}/{self.row.recipe.epochs}" if self.active and self.epoch else ""
         accuracy = "" if self.validation is None else f"{100 * self.validation:.1f}"
         name = f"{self.row.table}/{self.row.variant}"
@@ -43,13 +44,14 @@ class _Line:
 
 
 class Display:
-    """Shows a plan of runs on `console`; opened and closed by `showing`."""
+    """Shows runs on `console`; opened and closed by `showing`.
 
-    def __init__(self, console: Console, runs: Sequence[Run]) -> None:
+    `planned` rows and how many runs each will have; None where that is decided on the way.
+    """
+
+    def __init__(self, console: Console, planned: Mapping[Row, int | None]) -> None:
         self.console = console
-        self.lines = {run.row: _Line(run.row) for run in runs}
-        for run in runs:
-            self.lines[run.row].runs += 1
+        self.lines = {row: _Line(row, count) for row, count in planned.items()}
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -114,9 +116,9 @@ class Display:
 
 
 @contextmanager
-def showing(console: Console, runs: Sequence[Run]) -> Iterator[Display]:
-    """Open a display: live on a terminal, silent drawing elsewhere."""
-    display = Display(console, runs)
+def showing(console: Console, planned: Mapping[Row, int | None]) -> Iterator[Display]:
+    """Open a display: a live table on a terminal, plain lines elsewhere."""
+    display = Display(console, planned)
     if not console.is_terminal:
         yield display
         return
@@ -127,7 +129,7 @@ def showing(console: Console, runs: Sequence[Run]) -> Iterator[Display]:
 def plan(runs: Sequence[Run]) -> Group:
     """Return the dry-run tables: every variant and how it differs from its base."""
     tables: dict[str, Table] = {}
-    for row, count in _counted(runs).items():
+    for row, count in counted(runs).items():
         if row.table not in tables:
             title = Text(row.table, style="bold")
             tables[row.table] = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
@@ -139,7 +141,8 @@ def plan(runs: Sequence[Run]) -> Group:
     return Group(*tables.values(), total)
 
 
-def _counted(runs: Sequence[Run]) -> dict[Row, int]:
+def counted(runs: Sequence[Run]) -> dict[Row, int]:
+    """Return how many of `runs` each row has."""
     counts: dict[Row, int] = {}
     for run in runs:
         counts[run.row] = counts.get(run.row, 0) + 1

@@ -7,15 +7,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff import render, store
 from bakeoff.data.thumbnails import thumbnails
+from bakeoff.evidence import compare
 from bakeoff.files import write_text
 from bakeoff.files import write_text
-from bakeoff.tables import TableRow, Verdict, summarise
+from bakeoff.tables import TableRow, summarise
 
 WRITERS = {
     "md": render.markdown,
@@ -34,12 +34,16 @@ class Paths:
     figures: tuple[Path, ...]
 
 
-def rows_of(folder: Path, verdicts: Sequence[Verdict] = ()) -> list[TableRow]:
-    """Return the rows of the study in `folder`; RecipeError where there is no study."""
-    return summarise(store.read_runs(folder), verdicts)
+def rows_of(folder: Path) -> list[TableRow]:
+    """Return the rows of the study in `folder`, each change with its verdict.
+
+    Raises RecipeError where there is no study.
+    """
+    runs = store.read_runs(folder)
+    return summarise(runs, compare(runs))
 
 
-def write(folder: Path, *, figures: Path | None = None, verdicts: Sequence[Verdict] = ()) -> Paths:
+def write(folder: Path, *, figures: Path | None = None) -> Paths:
     """Write the report of the study in `folder`, at any time; what was there is replaced.
 
     With `figures`, every figure goes into that folder; else the few that say most go beside the
@@ -48,7 +52,7 @@ def write(folder: Path, *, figures: Path | None = None, verdicts: Sequence[Verdi
     from bakeoff import figures as drawing
     from bakeoff import page
 
-    found = rows_of(folder, verdicts)
+    found = rows_of(folder)
     place = folder / "report"
     tables = []
     for suffix, writer in WRITERS.items():

@@ -84,9 +84,11 @@ def run(
     except (KeyboardInterrupt, GeneratorExit):
         store.write_state(folder, run_, identity, "interrupted")
         raise
-    except train.TrainingError as error:
-        store.write_state(folder, run_, identity, "failed", error=str(error))
-        raise
+    except (train.TrainingError, torch.OutOfMemoryError) as error:
+        memory = "the device's memory is full: try a smaller batch or size"
+        said = str(error) if isinstance(error, train.TrainingError) else memory
+        store.write_state(folder, run_, identity, "failed", error=said)
+        raise train.TrainingError(said) from error
     _finish(folder, run_, identity, prepared, dataset, split, before, spent - began)
 
 

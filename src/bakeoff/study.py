@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -142,19 +143,25 @@ def rows(study: Study, only: Sequence[str] = ()) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def runs(study: Study, only: Sequence[str] = (), seeds: int | None = None) -> tuple[Run, ...]:
+def runs(
+    study: Study, only: Sequence[str] = (), seeds: int | Sequence[int] | None = None
+) -> tuple[Run, ...]:
     """Return the runs, seed by seed, so that a half-finished study already compares its variants.
 
-    `seeds` is how many to have: the study's own first, then the next free numbers.
+    `seeds` is how many to have (see `numbers`), or which; by default the study's own.
     """
-    numbers = list(study.seeds if seeds is None else study.seeds[:seeds])
-    candidate = 0
-    while seeds is not None and len(numbers) < seeds:
-        if candidate not in numbers:
-            numbers.append(candidate)
-        candidate += 1
-    chosen = rows(study, only)
-    return tuple(Run(row, seed, _purposes(study, seed)) for seed in numbers for row in chosen)
+    if seeds is None:
+        chosen: Sequence[int] = study.seeds
+    else:
+        chosen = list(islice(numbers(study), seeds)) if isinstance(seeds, int) else seeds
+    found = rows(study, only)
+    return tuple(Run(row, seed, _purposes(study, seed)) for seed in chosen for row in found)
+
+
+def numbers(study: Study) -> Iterator[int]:
+    """Yield seeds without end: the study's own first, then the lowest that are free."""
+    yield from study.seeds
+    yield from (seed for seed in count() if seed not in study.seeds)
 
 
 def _purposes(study: Study, seed: int) -> dict[str, int]:

@@ -1,0 +1,122 @@
+"""What `run` and `train` do: carry a study out, show it while it runs, report it, hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from bakeoff import study as studies
+from bakeoff.decide import seconds
+from bakeoff.decide import until_decided as decide
+from bakeoff.display import Display, counted, showing
+from bakeoff.evidence.power import noise_floor as floor_of
+from bakeoff.evidence.reading import series
+from bakeoff.execute import Ended, Event, Measured, Started, execute
+from bakeoff.handover import hand_over
+from bakeoff.recipe import RecipeError
+from bakeoff.report import rows_of, write
+from bakeoff.settings import Settings
+from bakeoff.store import read_runs
+from bakeoff.study import Row, Run, Study
+from bakeoff.terminal import show
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study, its folder, how to run it, and where results (`out`) and progress (`err`) go."""
+
+    study: Study
+    folder: Path
+    settings: Settings
+    out: Console
+    err: Console
+
+
+def plan(job: Job, runs: Sequence[Run]) -> int:
+    """Carry out `runs` and report; return how many failed."""
+    failed = _follow(
+        job,
+        dict(counted(runs)),
+        lambda shown: execute(job.study, runs, job.folder, job.settings, shown.progress),
+    )
+    _report(job, {run.row.table for run in runs})
+    return failed
+
+
+def until_decided(job: Job, only: Sequence[str], budget: str) -> int:
+    """Add seeds until every chosen change is decided, and report; return how many runs failed."""
+    limit = seconds(budget) if budget else None
+    rows = studies.rows(job.study, only)
+    tables = {row.table for row in rows}
+    bases = [row for row in studies.rows(job.study) if row.is_base and row.table in tables]
+    failed = _follow(
+        job,
+        dict.fromkeys([*bases, *(row for row in rows if not row.is_base)]),
+        lambda shown: decide(
+            job.study,
+            only,
+            job.folder,
+            job.settings,
+            budget_seconds=limit,
+            on_progress=shown.progress,
+        ),
+    )
+    _report(job, tables)
+    return failed
+
+
+def noise_floor(job: Job, only: Sequence[str], count: int) -> None:
+    """Run the bases alone with `count` seeds, and say which differences mean nothing."""
+    if count < 2:
+        raise RecipeError(f"--noise-floor: {count} is not allowed; at least 2 seeds show a spread")
+    tables = {row.table for row in studies.rows(job.study, only)}
+    every = studies.runs(job.study, seeds=count)
+    runs = [run for run in every if run.row.is_base and run.row.table in tables]
+    _follow(
+        job,
+        dict(counted(runs)),
+        lambda shown: execute(job.study, runs, job.folder, job.settings, shown.progress),
+    )
+    for base in (row for row in series(read_runs(job.folder), "test") if row.is_base):
+        floor = floor_of(base.accuracies)
+        if base.table in tables and floor:
+            job.out.print(
+                f"{base.name}: {100 * floor.mean:.1f} ± {100 * floor.deviation:.1f} % over "
+                f"{floor.count} seeds; differences under {100 * floor.single:.1f} points between "
+                "two single runs mean nothing here",
+                soft_wrap=True,
+            )
+
+
+def _follow(
+    job: Job,
+    planned: Mapping[Row, int | None],
+    events: Callable[[Display], Iterator[Event]],
+) -> int:
+    """Show events as they come; return how many runs failed."""
+    reused, failed = 0, 0
+    with showing(job.err, planned) as shown:
+        for event in events(shown):
+            match event:
+                case Started():
+                    shown.started(event.run)
+                case Measured():
+                    shown.measured(event.run, event.record)
+                case Ended():
+                    shown.ended(event.run, event.error)
+                    reused, failed = reused + event.reused, failed + bool(event.error)
+    if reused:
+        job.err.print(f"{reused} runs were finished already")
+    return failed
+
+
+def _report(job: Job, tables: set[str]) -> None:
+    """Write the report, print the rows of `tables`, and say where report and model lie."""
+    paths, best = write(job.folder), hand_over(job.folder)
+    show([row for row in rows_of(job.folder) if row.table in tables], job.out)
+    job.out.print(f"Report: {paths.page}", soft_wrap=True)
+    if best:
+        job.out.print(f"Model:  {best}", soft_wrap=True)
