@@ -101,6 +101,8 @@ def test_a_changed_file_is_decoded_again(photographs, never_decodes):
         lambda folder: (folder / "pixels.npy").unlink(),
         lambda folder: os.truncate(folder / "pixels.npy", 500),
         lambda folder: (folder / "pixels.npy").write_bytes(b""),
+        lambda folder: (folder / "looks.npy").unlink(),
+        lambda folder: os.truncate(folder / "looks.npy", 500),
         lambda folder: [file.unlink() for file in folder.iterdir()],
     ],
 )
@@ -109,7 +111,8 @@ def test_a_torn_store_is_rebuilt(photographs, cache, tear):
     folder = store_folder(cache)
     tear(folder)
     assert np.array_equal(open_store(photographs, 16).pixels, whole)
-    assert {file.name for file in store_folder(cache).iterdir()} == {"index.json", "pixels.npy"}
+    names = {file.name for file in store_folder(cache).iterdir()}
+    assert names == {"index.json", "looks.npy", "pixels.npy"}
     assert store_folder(cache) == folder
 
 

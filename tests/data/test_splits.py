@@ -151,3 +151,28 @@ def test_too_small_classes_are_refused(spec):
     one = listed({"a": 9, "b": 9}, groups=lambda name, _: groups[name])
     with pytest.raises(DataError, match=r"class 'b' lie in too few groups"):
         split(one, spec("x"), 0)
+
+
+def test_what_is_not_among_the_chosen_never_trains(spec):
+    photographs = listed({"a": 40, "b": 40})
+    few = split(photographs, spec("x", per_class=10), 5)
+    again = split(photographs, spec("x", per_class=10), 5, among=few != "")
+    assert again.tolist() == few.tolist()
+    places = np.where(np.arange(80) % 4 == 0, "test", "").astype("<U10")
+    given = replace(photographs, splits=places)
+    sides = split(given, spec("x"), 5, among=np.arange(80) % 2 == 1)
+    assert tally(given, sides) == {
+        ("a", "test"): 10, ("a", "validation"): 4, ("a", "train"): 16, ("a", ""): 10,
+        ("b", "test"): 10, ("b", "validation"): 4, ("b", "train"): 16, ("b", ""): 10,
+    }  # fmt: skip
+
+
+def test_the_sentence_tells_groups_from_copies(spec):
+    def said(*groups):
+        photographs = listed({"a": 4})
+        return describe(replace(photographs, groups=groups), spec("x"), 1)
+
+    assert "kept together" not in said("", "", "", "")
+    assert "by class, groups kept together, seed 1" in said("g", "g", "", "")
+    assert "by class, copies kept together, seed 1" in said("copies of 1", "copies of 1", "", "")
+    assert "groups and copies kept together" in said("g", "g", "copies of 3", "copies of 3")

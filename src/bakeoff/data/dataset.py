@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.data.decode import RULES
+from bakeoff.data.duplicates import ALONE, Rows, find_copies, leaked, tie
 from bakeoff.data.manifest import write_manifest
 from bakeoff.data.photographs import SPLITS, DataError, Photographs, Progress, nearest
-from bakeoff.data.pixels import BadPhotographs, Pixels, open_store
+from bakeoff.data.pixels import BadPhotographs, Pixels, Store, open_store
 from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
 from bakeoff.data.splits import demand_every_class, describe, split
@@ -32,6 +33,8 @@ class Notes(TypedDict):
     rules: dict[str, int]  # sentence of the rule -> photographs it was applied to
     left_out: dict[str, str]  # bad photographs: path -> reason
     smallest_side: int  # of the original photographs, pixels
+    copies: int | None  # photographs that have a copy among the others; None where not looked for
+    leaked: list[str]  # test photographs that have a copy in train or validation: paths
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,12 @@ class Dataset:
     def side(self) -> int:
         """S, the stored side in pixels."""
         return int(self.pixels.shape[1])
+
+    @property
+    def leaked(self) -> NDArray[np.bool_]:
+        """Which rows are test photographs with a copy in train or validation (N,)."""
+        known = set(self.notes["leaked"])
+        return np.array([path in known for path in self.photographs.paths], dtype=np.bool_)
 
     def __len__(self) -> int:
         """Count the photographs."""
@@ -92,8 +101,19 @@ def load(
     seed = spec.split_seed if seed is None else seed
     photographs = find(spec, offline=offline, progress=progress)
     sides = split(photographs, spec, seed)
+    numbers = None
+    if spec.duplicates == "keep_together":
+        used = np.flatnonzero(sides != "")
+        store = _decoded(photographs.take(used), side, skip_bad, progress)
+        copies = find_copies(store, photographs.take(used), progress=progress)
+        numbers = np.full(len(photographs), ALONE, dtype=np.int64)
+        numbers[used[store.rows]] = copies.numbers
+        photographs = tie(photographs, numbers)
+        sides = split(photographs, spec, seed, among=sides != "")
     how = describe(photographs, spec, seed)
-    return assemble(photographs, sides, side, how, skip_bad=skip_bad, progress=progress)
+    return assemble(
+        photographs, sides, side, how, numbers=numbers, skip_bad=skip_bad, progress=progress
+    )
 
 
 def assemble(
@@ -102,17 +122,17 @@ def assemble(
     side: int,
     how: str,
     *,
+    numbers: Rows | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Decode what has a split; `sides` (N,) as `splits.split` gives it, `how` it was made."""
-    if side < SMALLEST_SIDE:
-        raise ValueError(f"side is {side} pixels; at least {SMALLEST_SIDE} is needed")
+    """Decode what has a split; `sides` (N,) as `splits.split` gives it, `how` it was made.
+
+    `numbers` (N,) say what are copies of each other, as in `duplicates.Copies`.
+    """
     used = np.flatnonzero(sides != "")
     photographs, sides = photographs.take(used), sides[used]
-    store = open_store(photographs, side, progress=progress)
-    if store.bad and not skip_bad:
-        raise BadPhotographs(store.bad, len(photographs))
+    store = _decoded(photographs, side, skip_bad, progress)
     kept, sides = photographs.take(store.rows), sides[store.rows]
     try:
         demand_every_class(kept, sides)
@@ -122,9 +142,30 @@ def assemble(
             f"{error}; {len(store.bad)} of {len(photographs)} photographs cannot be decoded and "
             f"were left out, first {first} ({reason})"
         ) from error
+    seen = None if numbers is None else numbers[used][store.rows]
     digests = tuple(entry.digest for entry in store.entries)
+    notes = _notes(store, kept, sides, seen, how)
+    return Dataset(kept, sides, store.pixels, digests, fingerprint(kept, digests, sides), notes)
+
+
+def _decoded(
+    photographs: Photographs, side: int, skip_bad: bool, progress: Progress | None
+) -> Store:
+    if side < SMALLEST_SIDE:
+        raise ValueError(f"side is {side} pixels; at least {SMALLEST_SIDE} is needed")
+    store = open_store(photographs, side, progress=progress)
+    if store.bad and not skip_bad:
+        raise BadPhotographs(store.bad, len(photographs))
+    return store
+
+
+def _notes(
+    store: Store, kept: Photographs, sides: NDArray[np.str_], numbers: Rows | None, how: str
+) -> Notes:
     applied = Counter(rule for entry in store.entries for rule in entry.rules)
-    notes: Notes = {
+    leaks = np.flatnonzero(leaked(numbers, sides)) if numbers is not None else ()
+    sizes = np.bincount(numbers[numbers != ALONE]) if numbers is not None else None
+    return {
         "split": how,
         "counts": {name: int((sides == name).sum()) for name in SPLITS},
         "smallest_class": {
@@ -133,8 +174,9 @@ def assemble(
         "rules": {RULES[name]: applied[name] for name in RULES if applied[name]},
         "left_out": store.bad,
         "smallest_side": min(min(entry.width, entry.height) for entry in store.entries),
+        "copies": None if sizes is None else int(sizes[sizes > 1].sum()),
+        "leaked": [kept.paths[row] for row in leaks],
     }
-    return Dataset(kept, sides, store.pixels, digests, fingerprint(kept, digests, sides), notes)
 
 
 def fingerprint(photographs: Photographs, digests: Sequence[str], sides: NDArray[np.str_]) -> str:

@@ -1,6 +1,7 @@
 """The decoded photographs of a list: one memory-mapped array, made once, shared by all runs.
 
     <cache>/pixels/<key>/pixels.npy   (K, S, S, 3) uint8, the K good ones in the list's order
+                         looks.npy    (K, 64, 64) uint8, each whole, squeezed and grey, for `alike`
                          index.json   digest, size and rules of each, and the bad ones with reasons
 
 The key covers each file's path, size, time of change and mode, and S: opening a store that is
@@ -13,11 +14,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,10 @@ from bakeoff.data.cache import cache_dir, discard, publish, written_aside
 from bakeoff.data.decode import DecodeError, decode
 from bakeoff.data.photographs import DRAWN, DataError, Photographs, Progress
 
-VERSION = 1  # raise it when a rule of decoding or resizing changes: older stores are then not used
+VERSION = 2  # raise it when a rule of decoding or resizing changes: older stores are then not used
 ATTEMPTS = 4  # to build a store while other processes remove torn ones of the same name
 CHUNK = 256  # photographs in flight; bounds memory
+LOOK = 64  # side of a look
 Pixels = NDArray[np.uint8]
 
 
@@ -62,7 +64,9 @@ class Entry:
 class Store:
     """Pixels (K, S, S, 3) with K entries; `rows` says which of the list each one is."""
 
+    folder: Path
     pixels: Pixels
+    looks: Pixels  # (K, LOOK, LOOK), the same at every S
     entries: tuple[Entry, ...]
     rows: NDArray[np.int64]  # (K,)
     bad: dict[str, str]  # path -> reason
@@ -85,7 +89,7 @@ def open_store(
         if store is not None:
             return store
         with written_aside(folder) as aside:
-            _demand_room(aside, len(photographs) * side * side * 3)
+            _demand_room(aside, len(photographs) * (side * side * 3 + LOOK * LOOK))
             _build(aside, photographs, side, progress)
             if not publish(aside, folder) and _opened(folder, photographs, side) is None:
                 discard(folder)  # torn; a whole one that another process made is as good as ours
@@ -101,6 +105,12 @@ def square(image: Image.Image, side: int) -> Pixels:
     left, top = (width - edge) / 2, (height - edge) / 2
     box = (left, top, left + edge, top + edge)
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=box))
+
+
+def look(image: Image.Image) -> Pixels:
+    """Squeeze the whole image into (LOOK, LOOK) grey, which tells copies of it from others."""
+    small = image.resize((LOOK, LOOK), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(small.convert("L"))
 
 
 def _key(photographs: Photographs, side: int) -> str:
@@ -125,16 +135,18 @@ def _opened(folder: Path, photographs: Photographs, side: int) -> Store | None:
             Entry(digest, width, height, tuple(rules))
             for digest, width, height, rules in index["entries"]
         )
-        if (folder / "pixels.npy").stat().st_size != index["bytes"]:
+        sizes = [(folder / name).stat().st_size for name in ("pixels.npy", "looks.npy")]
+        if sizes != index["bytes"]:
             return None
         pixels = np.load(folder / "pixels.npy", mmap_mode="r" if entries else None)
+        looks = np.load(folder / "looks.npy", mmap_mode="r" if entries else None)
         bad: dict[str, str] = index["bad"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     rows = np.flatnonzero([path not in bad for path in photographs.paths]).astype(np.int64)
     if pixels.shape != (len(rows), side, side, 3) or len(entries) != len(rows):
         return None
-    return Store(pixels, entries, rows, bad)
+    return Store(folder, pixels, looks, entries, rows, bad)
 
 
 def _build(aside: Path, photographs: Photographs, side: int, progress: Progress | None) -> None:
@@ -142,8 +154,11 @@ def _build(aside: Path, photographs: Photographs, side: int, progress: Progress 
     bad: dict[str, str] = {}
     drawn = all(path.startswith(DRAWN) for path in photographs.paths)
     threads = 1 if drawn else _threads()  # decoding leaves Python to other threads, drawing hardly
-    with (aside / "pixels.npy").open("wb") as file, ThreadPoolExecutor(threads) as pool:
-        _write_header(file, (0, side, side, 3))
+    with (
+        _growing(aside / "pixels.npy", (side, side, 3)) as add_pixels,
+        _growing(aside / "looks.npy", (LOOK, LOOK)) as add_look,
+        ThreadPoolExecutor(threads) as pool,
+    ):
         read = _reader(photographs, side)
         for start in range(0, len(photographs), CHUNK):
             rows = range(start, min(start + CHUNK, len(photographs)))
@@ -151,29 +166,31 @@ def _build(aside: Path, photographs: Photographs, side: int, progress: Progress 
                 if isinstance(made, str):
                     bad[photographs.paths[row]] = made
                 else:
-                    file.write(made[0].tobytes())  # not through a map: a full disk must not kill us
-                    entries.append(made[1])
+                    add_pixels(made[0])
+                    add_look(made[1])
+                    entries.append(made[2])
             if progress:
                 progress("drawing" if drawn else "decoding", rows.stop, len(photographs))
-        _write_header(file, (len(entries), side, side, 3))
-        file.flush()
-        os.fsync(file.fileno())
     index = {
-        "bytes": (aside / "pixels.npy").stat().st_size,
+        "bytes": [(aside / name).stat().st_size for name in ("pixels.npy", "looks.npy")],
         "entries": [list(asdict(entry).values()) for entry in entries],
         "bad": bad,
     }
     (aside / "index.json").write_text(json.dumps(index), encoding="ascii")
 
 
-def _reader(photographs: Photographs, side: int) -> Callable[[int], tuple[Pixels, Entry] | str]:
+Made = tuple[Pixels, Pixels, Entry]
+
+
+def _reader(photographs: Photographs, side: int) -> Callable[[int], Made | str]:
     """Give the function that makes one row of the store, or says why it cannot."""
 
-    def read(row: int) -> tuple[Pixels, Entry] | str:
+    def read(row: int) -> Made | str:
         path = photographs.paths[row]
         if path.startswith(DRAWN):
             drawn = plates.draw(path, side)
-            return drawn, Entry(plates.digest(path), side, side, ())
+            whole = look(Image.fromarray(drawn))
+            return drawn, whole, Entry(plates.digest(path), side, side, ())
         try:
             data = photographs.file(row).read_bytes()
             decoded = decode(data, suffix=photographs.file(row).suffix)
@@ -185,17 +202,35 @@ def _reader(photographs: Photographs, side: int) -> Callable[[int], tuple[Pixels
             return str(error)
         image = decoded.image
         entry = Entry(hashlib.sha256(data).hexdigest(), *image.size, decoded.rules)
-        return square(image, side), entry
+        return square(image, side), look(image), entry
 
     return read
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Write the 128-byte .npy header at the start; its length does not depend on the shape."""
+@contextmanager
+def _growing(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[Pixels], None]]:
+    """Write an array row by row, not through a map: a full disk must not kill the process."""
+    with path.open("wb") as file:
+        count = 0
+
+        def add(row: Pixels) -> None:
+            nonlocal count
+            file.write(row.tobytes())
+            count += 1
+
+        file.write(_header((0, *shape)))
+        yield add
+        file.seek(0)
+        file.write(_header((count, *shape)))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Return a .npy header of 128 bytes; its length does not depend on the shape."""
     text = repr({"descr": "|u1", "fortran_order": False, "shape": shape})
-    file.seek(0)
-    file.write(np.lib.format.magic(1, 0) + (118).to_bytes(2, "little"))
-    file.write(text.ljust(117).encode("ascii") + b"\n")
+    length = (118).to_bytes(2, "little")
+    return np.lib.format.magic(1, 0) + length + text.ljust(117).encode("ascii") + b"\n"
 
 
 def _demand_room(folder: Path, needed: int) -> None:

@@ -38,6 +38,10 @@ class DataSpec(BaseModel):
     ] = 0.2
     test: Annotated[Share, Field(description="share of all, where no test split is given")] = 0.2
     split_seed: Annotated[int, Field(ge=0)] = 42
+    duplicates: Annotated[
+        Literal["keep_together", "ignore"],
+        Field(description="whether splits that are made keep copies of a photograph on one side"),
+    ] = "keep_together"
 
     @field_validator("source", mode="before")
     @classmethod

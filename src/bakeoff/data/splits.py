@@ -18,18 +18,29 @@ from numpy.typing import NDArray
 from bakeoff.data.photographs import SPLITS, DataError, Photographs
 from bakeoff.data.spec import DataSpec
 
+COPIES = "copies of "
+"""Begins the name of a group that was found by `duplicates`, not given by the source."""
 
-def split(photographs: Photographs, spec: DataSpec, seed: int) -> NDArray[np.str_]:
+
+def split(
+    photographs: Photographs,
+    spec: DataSpec,
+    seed: int,
+    *,
+    among: NDArray[np.bool_] | None = None,
+) -> NDArray[np.str_]:
     """Say the split of each photograph: (N,) of `train`, `validation`, `test`, or "" for unused.
 
     Given splits stay. A missing test split is `spec.test` of all, a missing validation split
     `spec.validation` of what is left to train, both stratified by class (at least one photograph
     a class) and never dividing a group. Between the two steps `per_class` cuts what is left to
     train; the unused rest gets "". Test photographs are never cut. Raises DataError where a class
-    is too small or its groups are too few.
+    is too small or its groups are too few. What is not `among` (N,) to train stays unused.
     """
-    result = _with_groups(photographs)
+    result = settled(photographs)
     result[result == ""] = "train"
+    if among is not None:
+        result[~among & (result == "train")] = ""
     missing = [name for name in ("test", "validation") if not (result == name).any()]
     if "test" in missing:
         every = np.bincount(photographs.labels, minlength=len(photographs.classes))
@@ -50,7 +61,9 @@ def split(photographs: Photographs, spec: DataSpec, seed: int) -> NDArray[np.str
 def describe(photographs: Photographs, spec: DataSpec, seed: int) -> str:
     """Say in one sentence where each split comes from."""
     given = set(photographs.splits.tolist())
-    grouped = ", groups kept together" if any(photographs.groups) else ""
+    found = [group.startswith(COPIES) for group in photographs.groups if group]
+    kept = (["groups"] if not all(found) else []) + (["copies"] if any(found) else [])
+    grouped = f", {' and '.join(kept)} kept together" if kept else ""
     how = f"stratified by class{grouped}, seed {seed}"
     parts = []
     if "test" in given:
@@ -86,8 +99,11 @@ class _Unit:
     labels: Counter[int]
 
 
-def _with_groups(photographs: Photographs) -> NDArray[np.str_]:
-    """Let a photograph without a split follow its group; refuse a group given to two splits."""
+def settled(photographs: Photographs) -> NDArray[np.str_]:
+    """Return the given splits, "" for none: a photograph without one follows its group.
+
+    Raises DataError where a group is given to two splits.
+    """
     result = photographs.splits.copy()
     home: dict[str, str] = {}
     for group, given in zip(photographs.groups, photographs.splits.tolist(), strict=True):
@@ -129,8 +145,14 @@ def _set_aside(
         label = photographs.classes[int(_counts(photographs, result, name).argmin())]
         raise DataError(
             f"data: the photographs of class {label!r} lie in too few groups to put a whole group "
-            f"into {name}; give them more groups, or a split"
+            f"into {name}; give them more groups, or a split{_or_ignore(photographs)}"
         )
+
+
+def _or_ignore(photographs: Photographs) -> str:
+    if any(group.startswith(COPIES) for group in photographs.groups):
+        return ", or let copies lie anywhere with data.duplicates=ignore"
+    return ""
 
 
 def _fill(units: list[_Unit], target: list[int], room: list[int]) -> list[_Unit]:
