@@ -12,24 +12,28 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
-    "cli", "recipe", "study", "store", "files", "settings", "display", "report", "tables", "render",
-    "terminal", "figures", "evaluate", "handover", "page", "evidence", "data",
+    "cli", "recipe", "study", "store", "files", "settings", "display", "report", "tables", "judged",
+    "render", "terminal", "figures", "evaluate", "handover", "page", "evidence", "data",
+    "replication",
 )  # fmt: skip
 ORDER = (
-    {"recipe", "settings", "evaluate", "files"},
+    {"recipe", "settings", "evaluate", "files", "colours"},
     {"data", "seeds", "augment", "machine"},
     {"study"},
     {"store"},
-    {"models", "evidence"},
+    {"models", "evidence", "curves"},
     {"inputs", "step"},
     {"features", "train"},
     {"run"},
+    {"explain"},
     {"execute", "scores"},
     {"tables"},
-    {"render"},
-    {"terminal", "figures", "display", "handover"},
+    {"confusion"},
+    {"render", "judged"},
+    {"terminal", "figures", "display", "handover", "replication", "decide"},
     {"page"},
     {"report"},
+    {"conduct"},
     {"cli"},
 )
 

@@ -18,7 +18,7 @@ from bakeoff import run as running
 from bakeoff import seeds, step, store
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
-from bakeoff.inputs import NO_AUGMENT, from_pixels
+from bakeoff.inputs import NO_AUGMENT, from_pixels, share_of
 from bakeoff.models import zoo
 from bakeoff.models.parts import freeze, frozen_prefix, tail, through
 from bakeoff.recipe import parse
@@ -304,3 +304,18 @@ def test_identity_is_of_content_and_not_of_places() -> None:
         store.identity(replace(run, seeds={**run.seeds, "init": 9}), "f", "w"),
     ]
     assert store.identity(run, "f", "w") not in others
+
+
+def test_a_share_of_the_photographs_is_taken_class_by_class_and_nested() -> None:
+    labels = torch.tensor([0] * 8 + [1] * 4 + [2])
+    rows = torch.arange(100, 113)
+
+    def taken(share: float) -> list[int]:
+        drawing = seeds.generator("subset", 5)
+        return share_of(rows, labels, share, drawing).tolist()
+
+    half, quarter = taken(0.5), taken(0.25)
+    assert set(quarter) < set(half) < set(rows.tolist())
+    assert np.bincount(labels[torch.tensor(half) - 100]).tolist() == [4, 2, 1]
+    assert np.bincount(labels[torch.tensor(quarter) - 100]).tolist() == [2, 1, 1]
+    assert taken(1.0) == rows.tolist()

@@ -40,7 +40,8 @@ class _Line:
         epoch = f"{self.epoch}/{self.row.recipe.epochs}" if self.active and self.epoch else ""
         accuracy = "" if self.validation is None else f"{100 * self.validation:.1f}"
         name = f"{self.row.table}/{self.row.variant}"
-        return name, in_words(self.row.change), seeds, epoch, accuracy
+        change = "base" if self.row.is_base else in_words(self.row.change)
+        return name, change, seeds, epoch, accuracy
 
 
 class Display:

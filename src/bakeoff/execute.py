@@ -13,6 +13,7 @@ import torch
 
 from bakeoff import machine, store
 from bakeoff.data.dataset import Dataset, load
+from bakeoff.explain.keep import keep_run_maps
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import freeze
 from bakeoff.recipe import Recipe
@@ -62,7 +63,7 @@ def execute(
     """Carry out `runs` of `study` in `folder`; finished ones are not repeated.
 
     Whatever can be wrong is refused before the first batch (RecipeError or DataError). A run that
-    fails does not stop the others.
+    fails does not stop the others. Maps are kept of every row's run with the study's first seed.
     """
     machine.keep_memory()
     where = machine.device(settings.device)
@@ -92,6 +93,9 @@ def execute(
         except TrainingError as error:
             yield Ended(run_, error=str(error))
         else:
+            if run_.seed == study.seeds[0]:
+                seed = run_.seeds["init"]
+                keep_run_maps(folder / run_.name, dataset, seed, where, offline=settings.offline)
             yield Ended(run_)
 
 

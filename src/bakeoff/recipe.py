@@ -94,6 +94,9 @@ class Recipe(_Data):
     class_weights: Literal["none", "balanced"] = "none"
     epochs: Annotated[int, Field(ge=1)] = 25
     batch: Annotated[int, Field(ge=2, le=8192)] = 32
+    train_share: Annotated[
+        float, Field(gt=0, le=1, description="of the training photographs, class by class")
+    ] = 1.0
     patience: Annotated[
         int | None, Field(ge=1, description="epochs without a better one before stopping")
     ] = None

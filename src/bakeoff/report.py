@@ -7,15 +7,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bakeoff import render, store
 from bakeoff.data.thumbnails import thumbnails
-from bakeoff.evidence import compare
+from bakeoff.explain.section import section as learned
 from bakeoff.files import write_text
-from bakeoff.files import write_text
-from bakeoff.tables import TableRow, summarise
+from bakeoff.judged import rows_of
+from bakeoff.store import RunFiles
+
+if TYPE_CHECKING:
+    from bakeoff.page import Extra
+
+__all__ = ["Paths", "rows_of", "write"]
 
 WRITERS = {
     "md": render.markdown,
@@ -23,6 +30,9 @@ WRITERS = {
     "tex": render.latex,
     "json": render.json_lines,
 }
+
+EXTRA: tuple[Callable[[Sequence[RunFiles]], Extra | None], ...] = (learned,)
+"""What other rooms add to the page: each gives a section from the runs, or None."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +42,6 @@ class Paths:
     page: Path
     tables: tuple[Path, ...]
     figures: tuple[Path, ...]
-
-
-def rows_of(folder: Path) -> list[TableRow]:
-    """Return the rows of the study in `folder`, each change with its verdict.
-
-    Raises RecipeError where there is no study.
-    """
-    runs = store.read_runs(folder)
-    return summarise(runs, compare(runs))
 
 
 def write(folder: Path, *, figures: Path | None = None) -> Paths:
@@ -63,5 +64,7 @@ def write(folder: Path, *, figures: Path | None = None) -> Paths:
             old.unlink()
     drawn = drawing.draw(found, figures or place / "figures", every=figures is not None)
     pictures = thumbnails(store.read_study(folder).data)
-    path = page.build(folder, rows=found, thumbnails=pictures)
+    runs = [score.run for row in found for score in row.scores]
+    more = [section for make in EXTRA if (section := make(runs))]
+    path = page.build(folder, rows=found, thumbnails=pictures, extra=more)
     return Paths(path, tuple(tables), tuple(drawn))

@@ -16,7 +16,8 @@ from lightning_fabric import Fabric
 from bakeoff import features, files, machine, seeds, step, store, train
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
-from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels
+from bakeoff.data.photographs import SPLITS
+from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels, share_of
 from bakeoff.models import folder as model_folder
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import Net, freeze, frozen_prefix, tail
@@ -62,9 +63,7 @@ def run(
     prepared = _prepare(run_, dataset, where, offline, on_progress)
     before = _proof(prepared.net, prepared.frozen)
     spent = _resume(folder, prepared.training, identity)
-    split = {
-        name: torch.from_numpy(dataset.indices(name)) for name in ("train", "validation", "test")
-    }
+    split = _split(dataset, recipe, run_.seeds["order"])
     saved = monotonic()
     try:
         for record in train.epochs(
@@ -90,6 +89,16 @@ def run(
         store.write_state(folder, run_, identity, "failed", error=said)
         raise train.TrainingError(said) from error
     _finish(folder, run_, identity, prepared, dataset, split, before, spent - began)
+
+
+def _split(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, torch.Tensor]:
+    """Return the rows of each split; of train only the recipe's share."""
+    split = {name: torch.from_numpy(dataset.indices(name)) for name in SPLITS}
+    if recipe.train_share < 1:
+        labels = torch.from_numpy(dataset.labels)[split["train"]]
+        drawing = seeds.generator("subset", seed)
+        split["train"] = share_of(split["train"], labels, recipe.train_share, drawing)
+    return split
 
 
 def _prepare(

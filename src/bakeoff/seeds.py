@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-PURPOSES = ("split", "init", "order", "augmentation", "sample", "dropout")
+PURPOSES = ("split", "init", "order", "augmentation", "sample", "dropout", "subset")
 
 
 def number(purpose: str, seed: int, epoch: int = 0) -> int:

@@ -138,6 +138,22 @@ def test_scores_by_class_follow_the_variant(opened: Any) -> None:
     assert " taken for " in opened.locator("#cell h3").inner_text()
 
 
+def test_the_evidence_is_drawn_and_named(opened: Any) -> None:
+    forests = opened.locator("#sure svg.forest")
+    assert forests.count() == 3
+    label = forests.first.get_attribute("aria-label")
+    assert label.startswith("custom2 against baseline: ")
+    assert "other photographs" in label
+    box = forests.first.bounding_box()
+    assert 250 < box["width"] <= 320
+    diagrams = opened.locator("#confidence svg.reliability")
+    assert diagrams.count() == 2
+    opened.locator("#confidence details summary").first.click()
+    bars = diagrams.first.locator(".middle").count()
+    assert opened.locator("#confidence figure").first.locator("tbody tr").count() == bars
+    assert opened.locator("#suspects .gallery li").count() > 0
+
+
 def test_dark_and_light(opened: Any) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     before = opened.evaluate(paper)

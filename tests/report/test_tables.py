@@ -197,7 +197,8 @@ def test_points(value: float | None, said: str) -> None:
 
 
 def test_nothing_of_the_report_imports_torch() -> None:
-    names = "evaluate scores tables render terminal confusion curves colours figures report page"
+    names = "evaluate scores tables render terminal confusion curves colours figures report page "
+    names += "judged replication"
     code = (
         f"import sys; from bakeoff import {', '.join(names.split())}; print('torch' in sys.modules)"
     )

@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bakeoff import seeds
 from bakeoff.data.dataset import Dataset
 from bakeoff.explain import chosen, maps, panels, stored
 from bakeoff.explain.checks import MOVES
 from bakeoff.explain.target import as_seen
 from bakeoff.models import folder as model_folder
+from bakeoff.models import zoo
 from bakeoff.models.parts import Net
 from bakeoff.recipe import Recipe, RecipeError
 from bakeoff.store import RunFiles
@@ -51,6 +53,18 @@ def keep_maps(
         sample=sample,
     )
     return stored.write_maps(folder, arrays)
+
+
+def keep_run_maps(
+    folder: Path, dataset: Dataset, seed: int, where: torch.device, *, offline: bool = False
+) -> Path:
+    """Write maps.npz of a finished run; `seed` is the one its net was initialised with."""
+    net, recipe, classes = model_folder.read(folder / "model")
+    net.module.to(where)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.number("init", seed))
+        start = zoo.build(recipe, len(classes), offline=offline)
+    return keep_maps(folder, net, recipe, dataset, start)
 
 
 def keep_cams(

@@ -1,16 +1,17 @@
 """The page: one self-contained report.html from a study folder, at any time. No torch, no network.
 
-A page is a list of sections in reading order. `SECTIONS` are ours; others (maps, explanations,
-evidence) hand theirs in as `extra`, and they stand before the recipes.
+A page is a list of sections in reading order. `SECTIONS` are ours; others (maps, explanations, an
+audit of the photographs) hand theirs in as `extra`, each naming the section it stands before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,24 +20,50 @@ from plotly.offline import get_plotlyjs
 from bakeoff import render, store
 from bakeoff.colours import Look, looks
 from bakeoff.files import aside
-from bakeoff.page import facts, strips, words
+from bakeoff.judged import rows_of
+from bakeoff.page import confident, costs, facts, replayed, strips, sure, suspects, words
 from bakeoff.page.blob import Thumbnails, blob, script_text
+from bakeoff.replication import words as replay
 from bakeoff.study import Study
-from bakeoff.tables import TableRow, Verdict, summarise
+from bakeoff.tables import TableRow
 
-__all__ = ["SECTIONS", "Section", "Thumbnails", "build"]
+__all__ = ["SECTIONS", "Extra", "Section", "Thumbnails", "build"]
 
 SCRIPTS = ("common", "sort", "plot", "curves", "cost", "confusion", "panels", "theme")
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; `html` is trusted: whoever makes it escapes what it shows."""
+    """A part of the page; `html` is trusted: whoever makes it escapes what it shows.
+
+    An extra one stands before the section of the id `before`, or last where there is none.
+    """
 
     id: str
     title: str
     lead: str
     html: Markup
+    before: str = "recipes"
+
+
+class Extra(Protocol):
+    """A section of another room's: as `Section`, which may say `before` which one it stands."""
+
+    @property
+    def id(self) -> str:
+        """Its anchor."""
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+
+    @property
+    def lead(self) -> str:
+        """A line below it."""
+
+    @property
+    def html(self) -> Markup:
+        """Trusted."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +75,17 @@ class Told:
     rows: list[TableRow]
     look: dict[tuple[str, str], Look]
     classes: tuple[str, ...]
+    thumbnails: Thumbnails | None
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of our own sections: its template and whether there is anything to show."""
+    """One of our own sections: `make` finds what it shows; without anything it is left out."""
 
     id: str
     title: str
     lead: str
-    has: Callable[[Told], bool]
+    make: Callable[[Told], object]
 
 
 def _begun(told: Told) -> bool:
@@ -68,8 +96,24 @@ def _finished(told: Told) -> bool:
     return any(row.n for row in told.rows)
 
 
+def _always(_: Told) -> bool:
+    return True
+
+
 SECTIONS = (
-    Part("variants", "Every variant", "Sort by any column: press its heading.", lambda _: True),
+    Part("variants", "Every variant", "Sort by any column: press its heading.", _always),
+    Part(
+        "sure",
+        "How sure is this?",
+        "What each verdict rests on, and what would settle the open ones.",
+        lambda told: sure.judged(told.rows, told.folder),
+    ),
+    Part(
+        "replayed",
+        "The report, replayed",
+        "What it prints beside what was run here.",
+        lambda told: replayed.replayed(told.study, told.rows),
+    ),
     Part(
         "curves",
         "Learning curves",
@@ -77,17 +121,27 @@ SECTIONS = (
         _begun,
     ),
     Part("mistakes", "What it gets wrong", "On the test photographs, summed over runs.", _finished),
+    Part(
+        "suspects",
+        "Likely label errors",
+        "Photographs that the runs, none of which trained on them, take for another class.",
+        lambda told: suspects.suspects(told.rows, told.thumbnails),
+    ),
+    Part(
+        "confidence",
+        "Confidence",
+        "Whether the best variant knows when it is right.",
+        lambda told: confident.confidence(told.rows),
+    ),
     Part("cost", "What it cost", "Time, memory and what was trained, one run each.", _finished),
     Part(
         "recipes",
         "Recipes",
         "What each variant changes, and everything it was made with.",
-        lambda _: True,
+        _always,
     ),
     Part("photographs", "Photographs", "Where they come from and how they were split.", _finished),
-    Part(
-        "repeat", "Repeat it", "The command, the study file, versions and hardware.", lambda _: True
-    ),
+    Part("repeat", "Repeat it", "The command, the study file, versions and hardware.", _always),
 )
 
 
@@ -96,9 +150,8 @@ def build(
     out: Path | None = None,
     *,
     rows: Sequence[TableRow] | None = None,
-    verdicts: Sequence[Verdict] = (),
     thumbnails: Thumbnails | None = None,
-    extra: Sequence[Section] = (),
+    extra: Sequence[Extra] = (),
 ) -> Path:
     """Write the page of the study in `folder` to `out` (`<folder>/report.html`); return its path.
 
@@ -106,10 +159,11 @@ def build(
     of a photograph by its id, or None. Raises RecipeError where there is no study.
     """
     study = store.read_study(folder)
-    found = list(rows) if rows is not None else summarise(store.read_runs(folder), verdicts)
+    found = list(rows) if rows is not None else rows_of(folder)
     look = looks((row.table, row.variant, row.is_base) for row in found)
-    told = Told(study, folder, found, look, facts.class_map(found))
-    content = blob(found, look, told.classes, thumbnails)
+    pictures = cache(thumbnails) if thumbnails else None
+    told = Told(study, folder, found, look, facts.class_map(found), pictures)
+    content = blob(found, look, told.classes, pictures)
     text = (
         _environment()
         .get_template("page.html")
@@ -128,21 +182,25 @@ def build(
     return path
 
 
-def _sections(told: Told, extra: Sequence[Section]) -> list[Section]:
-    """Render our sections that have something to show, with `extra` before the recipes."""
+def _sections(told: Told, extra: Sequence[Extra]) -> list[Extra]:
+    """Render our sections that have something to show, each with the extra ones before it."""
     environment = _environment()
-    made: list[Section] = []
+    places = [(getattr(section, "before", "recipes"), section) for section in extra]
+    made: list[Extra] = []
     for part in SECTIONS:
-        if part.id == "recipes":
-            made += extra
-        if part.has(told):
-            html = environment.get_template(f"{part.id}.html").render(**_names(told))
+        made += [section for before, section in places if before == part.id]
+        if found := part.make(told):
+            template = environment.get_template(f"{part.id}.html")
+            html = template.render(**_names(told), made=found)
             made.append(Section(part.id, part.title, part.lead, Markup(html)))
-    return made
+    known = {part.id for part in SECTIONS}
+    return made + [section for before, section in places if before not in known]
 
 
 def _names(told: Told) -> dict[str, Any]:
-    return {**vars(told), "render": render, "words": words, "facts": facts, "strips": strips}
+    modules = (confident, costs, facts, render, strips, suspects, words)
+    named = {module.__name__.rpartition(".")[2]: module for module in modules}
+    return {**vars(told), **named, "replay": replay}
 
 
 def _environment() -> Environment:

@@ -80,6 +80,12 @@ def script_text(content: Mapping[str, Any]) -> str:
     return text
 
 
+def address(picture: bytes) -> str:
+    """Return the data address of a JPEG, PNG, WebP or GIF."""
+    kind = _KINDS.get(picture[:4], "jpeg")
+    return f"data:image/{kind};base64,{b64encode(picture).decode()}"
+
+
 def _variant(row: TableRow, rows: Sequence[TableRow], look: Look) -> dict[str, Any]:
     runs = [score.run for score in row.scores]
     return {
@@ -163,8 +169,7 @@ def _thumbnails(
         content = get(names[number])
         if content is None:
             continue
-        kind = _KINDS.get(content[:4], "jpeg")
-        found[number] = f"data:image/{kind};base64,{b64encode(content).decode()}"
+        found[number] = address(content)
         room -= len(found[number])
         if room < 0:
             break

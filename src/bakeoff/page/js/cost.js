@@ -48,7 +48,7 @@ function drawCost() {
   };
   const dots = points.map((one) => ({
     x: [x(one)], y: [y(one)], mode: labelled.has(one) ? "markers+text" : "markers",
-    text: [` ${one.name} `], textposition: labelled.get(one) < 0 ? "middle left" : "middle right", textfont: { color: tint("--ink"), size: 11 }, cliponaxis: false,
+    text: [` ${one.name} `], textposition: labelled.get(one) < 0 ? "bottom left" : "bottom right", textfont: { color: tint("--ink"), size: 11 }, cliponaxis: false,
     marker: { color: one.colour, symbol: one.marker, size: 10 },
     error_y: { type: "data", array: [100 * (one.spread ?? 0)], color: one.colour, thickness: 1.2, width: 0 },
     hovertemplate: `<b>${one.name}</b><br>%{y:.1f} % test, %{x:.2f} ${unit} a run<br>` +

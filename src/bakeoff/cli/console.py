@@ -1,0 +1,51 @@
+"""What the commands share: consoles, options, exit codes, and how a refusal is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from bakeoff.data.photographs import DataError
+from bakeoff.recipe import RecipeError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+INTERRUPTED, REFUSED, FAILED = 130, 2, 1
+
+Data = Annotated[str, typer.Option(help="photographs: a folder, a CSV, food101 or plates")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="field=value, e.g. lr=0.0005")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
+Offline = Annotated[bool, typer.Option("--offline", help="fetch nothing")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="leave unreadable photographs out")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="how many seeds to have")]
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what a user can mend into one sentence and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("Interrupted; the same command goes on from here.")
+        raise typer.Exit(INTERRUPTED) from None
+    except ValueError as error:
+        if not isinstance(error, RecipeError | DataError):
+            raise
+        refuse(str(error), REFUSED)
+
+
+def end(failed: int) -> None:
+    """Exit with 1 when runs failed."""
+    if failed:
+        refuse(f"{failed} runs failed; the same command tries them again", FAILED)
+
+
+def refuse(sentence: str, code: int) -> NoReturn:
+    """Say why in one sentence and exit."""
+    err.print(f"bakeoff: {sentence}", style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(code)
