@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bakeoff.data.spec import DataSpec
 from bakeoff.recipe import Recipe, RecipeError, difference, merged, nearest, parse, validated
@@ -57,6 +57,12 @@ class Study(BaseModel):
     )
     recipe: dict[str, Any] = {}
     tables: Annotated[dict[Name, Table], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _folds_are_splits(self) -> Study:
+        if self.data.folds and "split" not in self.vary:
+            raise ValueError(f"vary: must hold split, since data.folds is {self.data.folds}")
+        return self
 
 
 @dataclass(frozen=True)

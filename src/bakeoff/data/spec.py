@@ -37,6 +37,10 @@ class DataSpec(BaseModel):
         Share, Field(description="share of the training photographs, where none is given")
     ] = 0.2
     test: Annotated[Share, Field(description="share of all, where no test split is given")] = 0.2
+    folds: Annotated[
+        int | None,
+        Field(ge=2, le=20, description="test is one of so many parts in turn, seed by seed"),
+    ] = None
     split_seed: Annotated[int, Field(ge=0)] = 42
     duplicates: Annotated[
         Literal["keep_together", "ignore"],

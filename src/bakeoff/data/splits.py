@@ -34,16 +34,20 @@ def split(
     Given splits stay. A missing test split is `spec.test` of all, a missing validation split
     `spec.validation` of what is left to train, both stratified by class (at least one photograph
     a class) and never dividing a group. Between the two steps `per_class` cuts what is left to
-    train; the unused rest gets "". Test photographs are never cut. Raises DataError where a class
-    is too small or its groups are too few. What is not `among` (N,) to train stays unused.
+    train; the unused rest gets "". Test photographs are never cut. With `folds`, seeds from
+    `split_seed` on take the folds of one partition in turn as test, then those of the next.
+    What is not `among` (N,) to train stays unused. Raises DataError where a class is too small or
+    its groups are too few.
     """
     result = settled(photographs)
     result[result == ""] = "train"
     if among is not None:
         result[~among & (result == "train")] = ""
     missing = [name for name in ("test", "validation") if not (result == name).any()]
-    if "test" in missing:
-        every = np.bincount(photographs.labels, minlength=len(photographs.classes))
+    every = np.bincount(photographs.labels, minlength=len(photographs.classes))
+    if "test" in missing and spec.folds:
+        _fold(photographs, result, spec, seed)
+    elif "test" in missing:
         _set_aside(
             photographs, result, "test", wanted=spec.test * every, others=len(missing), seed=seed
         )
@@ -68,6 +72,9 @@ def describe(photographs: Photographs, spec: DataSpec, seed: int) -> str:
     parts = []
     if "test" in given:
         parts.append("test as the source gives it")
+    elif spec.folds:
+        turn, place = divmod(seed - spec.split_seed, spec.folds)
+        parts.append(f"test is fold {place + 1} of {spec.folds}, partition {turn + 1}, {how}")
     else:
         parts.append(f"the source gives no test split: {spec.test:.0%} of all set aside, {how}")
     if spec.per_class is not None:
@@ -147,6 +154,25 @@ def _set_aside(
             f"data: the photographs of class {label!r} lie in too few groups to put a whole group "
             f"into {name}; give them more groups, or a split{_or_ignore(photographs)}"
         )
+
+
+def _fold(photographs: Photographs, result: NDArray[np.str_], spec: DataSpec, seed: int) -> None:
+    """Move one fold of equal parts, stratified by class, from train to test."""
+    assert spec.folds
+    turn, place = divmod(seed - spec.split_seed, spec.folds)
+    parts = result.astype("<U16")
+    wanted = _counts(photographs, result, "train") / spec.folds
+    for number in range(spec.folds - 1):
+        _set_aside(
+            photographs,
+            parts,
+            f"fold {number}",
+            wanted=wanted,
+            others=spec.folds - 1 - number,
+            seed=spec.split_seed + turn,
+        )
+    chosen = "train" if place == spec.folds - 1 else f"fold {place}"
+    result[parts == chosen] = "test"
 
 
 def _or_ignore(photographs: Photographs) -> str:
