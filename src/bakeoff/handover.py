@@ -14,10 +14,9 @@ def hand_over(folder: Path) -> Path | None:
 
     The test split has no say in it. Returns the model folder; None while no run is finished.
     """
-    finished = [run for run in store.read_runs(folder) if run.state == "finished"]
-    if not finished:
+    best = best_run(folder)
+    if best is None:
         return None
-    best = max(finished, key=_validation_accuracy)
     place, aside = folder / "best", folder / ".best.new"
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(best.folder / "model", aside)
@@ -26,6 +25,12 @@ def hand_over(folder: Path) -> Path | None:
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
     return place
+
+
+def best_run(folder: Path) -> RunFiles | None:
+    """Return the run with the best validation accuracy; None while no run is finished."""
+    finished = [run for run in store.read_runs(folder) if run.state == "finished"]
+    return max(finished, key=_validation_accuracy, default=None)
 
 
 def _validation_accuracy(run: RunFiles) -> float:

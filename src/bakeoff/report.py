@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff import render, store
+from bakeoff.data import audit_view
+from bakeoff.data.findings import read as read_audit
 from bakeoff.data.thumbnails import thumbnails
 from bakeoff.explain.section import section as learned
 from bakeoff.files import write_text
@@ -20,7 +23,7 @@ from bakeoff.judged import rows_of
 from bakeoff.store import RunFiles
 
 if TYPE_CHECKING:
-    from bakeoff.page import Extra
+    from bakeoff.page import Extra, Thumbnails
 
 __all__ = ["Paths", "rows_of", "write"]
 
@@ -66,5 +69,20 @@ def write(folder: Path, *, figures: Path | None = None) -> Paths:
     pictures = thumbnails(store.read_study(folder).data)
     runs = [score.run for row in found for score in row.scores]
     more = [section for make in EXTRA if (section := make(runs))]
+    if checked := _checked(folder, pictures):
+        more.append(checked)
     path = page.build(folder, rows=found, thumbnails=pictures, extra=more)
     return Paths(path, tuple(tables), tuple(drawn))
+
+
+def _checked(folder: Path, pictures: Thumbnails) -> Extra | None:
+    """Make the section on what `bakeoff check` found in the photographs, where it was kept."""
+    from bakeoff.page import Section
+
+    path = folder / "check.json"
+    if not path.is_file():
+        return None
+    audit = read_audit(json.loads(path.read_text(encoding="utf-8")))
+    html = audit_view.fragment(audit, pictures)
+    lead = audit_view.lead(audit)
+    return Section("check", "Checked photographs", lead, html, before="photographs")

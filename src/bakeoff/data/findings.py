@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from bakeoff.data.decode import RULES
 
 Weight = Literal["harm", "care", "note"]
@@ -153,3 +155,8 @@ class Audit:
     def as_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         return {**asdict(self), "harmful": len(self.harmful), "exit_code": self.exit_code}
+
+
+def read(content: dict[str, Any]) -> Audit:
+    """Return the check that `Audit.as_json` was written from; ValueError where it is none."""
+    return TypeAdapter(Audit).validate_python(content)

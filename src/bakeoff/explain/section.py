@@ -161,11 +161,12 @@ def _layer(activation: Activation, count: int) -> dict[str, str]:
 
 
 def _panels(runs: Sequence[RunFiles]) -> dict[str, Any]:
-    """Make the Grad-CAM panels of the first run that has some, as far as there is room."""
+    """Make the Grad-CAM panels of the best run that has some, as far as there is room."""
     made: list[dict[str, Any]] = []
     told = {"panels_of": "", "passed": 0, "rules": ""}
+    ranked = sorted(runs, key=_validation_accuracy, reverse=True)
     run, found = next(
-        ((run, found) for run in runs if (found := read_cams(run.folder))), (None, ())
+        ((run, found) for run in ranked if (found := read_cams(run.folder))), (None, ())
     )
     if run is not None:
         classes = [str(name) for name in run.run.get("classes", ())]
@@ -180,6 +181,10 @@ def _panels(runs: Sequence[RunFiles]) -> dict[str, Any]:
         told["passed"] = sum(not panel["doubts"] for panel in made)
         told["rules"] = words.of_rules(found[0].moves)
     return {"panels": made, **told}
+
+
+def _validation_accuracy(run: RunFiles) -> float:
+    return max((record.validation_accuracy for record in run.records), default=0.0)
 
 
 def _panel(panel: Panel, classes: Sequence[str]) -> dict[str, Any]:
