@@ -61,6 +61,21 @@ def finished(made: Made) -> store.Finished:
 Plan = Callable[[str, int], Made]
 
 
+def write_run(place: Path, run: study.Run, made: Made) -> None:
+    """Write one run as `made` says, with the store's own writers."""
+    folder = place / run.name
+    if made.state == "pending":
+        return
+    store.begin(folder, run, "identity")
+    if made.state == "failed":
+        store.write_state(folder, run, "identity", "failed")
+        return
+    test = predictions(made, made.photographs, 1000 + run.seed)
+    validation = predictions(made, VALIDATION, 2000 + run.seed)
+    store.write_predictions(folder, {"test": test, "validation": validation})
+    store.finish(folder, run, "identity", finished(made))
+
+
 @pytest.fixture
 def make_runs(tmp_path: Path) -> Callable[..., list[store.RunFiles]]:
     """Return a function (tables, seeds, plan) -> runs; a table is base -> {variant: change}."""
@@ -75,18 +90,7 @@ def make_runs(tmp_path: Path) -> Callable[..., list[store.RunFiles]]:
         made_study = study.Study.model_validate(content)
         store.write_study(tmp_path, made_study)
         for run in study.runs(made_study):
-            made = plan(run.row.variant, run.seed)
-            folder = tmp_path / run.name
-            if made.state == "pending":
-                continue
-            store.begin(folder, run, "identity")
-            if made.state == "failed":
-                store.write_state(folder, run, "identity", "failed")
-            else:
-                test = predictions(made, made.photographs, 1000 + run.seed)
-                validation = predictions(made, VALIDATION, 2000 + run.seed)
-                store.write_predictions(folder, {"test": test, "validation": validation})
-                store.finish(folder, run, "identity", finished(made))
+            write_run(tmp_path, run, plan(run.row.variant, run.seed))
         return store.read_runs(tmp_path)
 
     return make
@@ -95,3 +99,8 @@ def make_runs(tmp_path: Path) -> Callable[..., list[store.RunFiles]]:
 @pytest.fixture
 def made() -> type[Made]:
     return Made
+
+
+@pytest.fixture
+def fill() -> Callable[[Path, study.Run, Made], None]:
+    return write_run
