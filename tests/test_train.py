@@ -108,9 +108,10 @@ def test_a_run_folder_holds_what_the_design_promises(tmp_path: Path, plates: Dat
 
 
 def test_the_saved_logits_are_those_of_the_best_epoch(tmp_path: Path, plates: Dataset) -> None:
-    folder = finished(tmp_path / "run", TINY, plates)
+    folder = finished(tmp_path / "run", {**TINY, "epochs": 40, "patience": 2}, plates)
     records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
     best = json.loads((folder / "run.json").read_text())["best_epoch"]
+    assert best == len(records) - 2, "a run whose last epoch is its best shows nothing"
     assert (
         best
         == max(records, key=lambda r: (r["validation_accuracy"], -r["validation_loss"]))["epoch"]

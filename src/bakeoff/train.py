@@ -150,9 +150,14 @@ def clean_sample(split: Mapping[str, Rows], seed: int) -> Rows:
 
 
 def changing(model: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors that training alters: parameters that learn, and every buffer."""
-    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    return learning | dict(model.named_buffers())
+    """Return the tensors that training alters, by their names in the state dict.
+
+    They are the parameters that learn, and every buffer. `named_parameters` would not do: what
+    Fabric wraps has other names there than the ones that are loaded.
+    """
+    frozen = {id(p) for p in model.parameters() if not p.requires_grad}
+    state = model.state_dict(keep_vars=True)
+    return {name: tensor for name, tensor in state.items() if id(tensor) not in frozen}
 
 
 def _remember(training: Training, record: Record) -> None:
@@ -176,4 +181,5 @@ def _out_of_patience(training: Training, recipe: Recipe) -> bool:
 
 def restore_best(training: Training) -> None:
     """Put the tensors of the best epoch back into the model."""
-    training.model.load_state_dict(training.best, strict=False)
+    _, unknown = training.model.load_state_dict(training.best, strict=False)
+    assert not unknown, unknown
