@@ -13,7 +13,7 @@ import bakeoff
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
     "cli", "recipe", "study", "store", "files", "settings", "display", "report", "tables", "judged",
-    "render", "terminal", "figures", "evaluate", "handover", "page", "evidence", "data",
+    "render", "growth", "terminal", "figures", "evaluate", "handover", "page", "evidence", "data",
     "replication",
 )  # fmt: skip
 ORDER = (
@@ -30,6 +30,7 @@ ORDER = (
     {"tables"},
     {"confusion"},
     {"render", "judged"},
+    {"growth"},
     {"terminal", "figures", "display", "handover", "replication", "decide"},
     {"page"},
     {"report"},

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bakeoff.growth import growths
 from bakeoff.render import (
     CHANGES,
     DIFFERENCE,
@@ -39,7 +40,8 @@ def terminal(rows: Sequence[TableRow], width: int = 80) -> RenderableType:
     """Return the rows as Rich tables, one a table of the study, to be read at `width` columns."""
     shown = _columns(rows, width)
     tables = [_table(name, group, shown) for name, group in by_table(rows)]
-    return Group(*tables, Text(caption(rows), style="dim"))
+    told = [Text(growth.in_words()) for growth in growths(rows)]
+    return Group(*tables, *told, Text(caption(rows), style="dim"))
 
 
 def show(rows: Sequence[TableRow], console: Console | None = None) -> None:

@@ -21,7 +21,7 @@ from bakeoff import render, store
 from bakeoff.colours import Look, looks
 from bakeoff.files import aside
 from bakeoff.judged import rows_of
-from bakeoff.page import confident, costs, facts, replayed, strips, sure, suspects, words
+from bakeoff.page import confident, costs, facts, growing, replayed, strips, sure, suspects, words
 from bakeoff.page.blob import Thumbnails, blob, script_text
 from bakeoff.replication import words as replay
 from bakeoff.study import Study
@@ -119,6 +119,12 @@ SECTIONS = (
         "Learning curves",
         "Means over the runs; bands are ± 1 standard deviation.",
         _begun,
+    ),
+    Part(
+        "growth",
+        "What more photographs would bring",
+        "From runs on shares of the training photographs.",
+        lambda told: growing.growing(told.rows),
     ),
     Part("mistakes", "What it gets wrong", "On the test photographs, summed over runs.", _finished),
     Part(

@@ -33,6 +33,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A value (0..1) at a count, with its interval where it has one."""
+
+    count: float
+    value: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
 class Axis:
     """From `low` to `high`, 0 among them, over the width of a forest."""
 
@@ -120,6 +129,38 @@ def reliability(bins: Sequence[Bin], said: str) -> Markup:
     parts.append(_text(middle, bottom + BELOW - 6, "confidence, %", "middle"))
     width = LEFT + SQUARE + EDGE
     return _picture("reliability", width, bottom + BELOW, parts, said)
+
+
+def rising(measured: Sequence[Point], curve: Sequence[Point], said: str) -> Markup:
+    """Draw a fitted curve with its band, and what was measured, against counts from 0."""
+    bounds = [(p.interval.low, p.interval.high) for p in curve if p.interval]
+    values = [p.value for p in (*measured, *curve)]
+    low = math.floor(20 * max(0.0, min(values + [low for low, _ in bounds]))) / 20
+    high = math.ceil(20 * min(1.0, max(values + [high for _, high in bounds]))) / 20
+    most, bottom, wide = curve[-1].count, TOP + SQUARE, WIDTH - LEFT - EDGE
+
+    def at(count: float, value: float) -> str:
+        up = min(max((value - low) / (high - low), 0.0), 1.0)
+        return f"{LEFT + count / most * wide:.1f} {bottom - up * SQUARE:.1f}"
+
+    parts = []
+    for value in (low, (low + high) / 2, high):
+        y = float(at(0, value).split()[1])
+        parts += [
+            _path("rail", f"M{LEFT} {y}H{LEFT + wide}"),
+            _text(LEFT - 6, y + 4, f"{100 * value:g}", "end"),
+        ]
+    if bounds:
+        above = [at(p.count, p.interval.high) for p in curve if p.interval]
+        below = [at(p.count, p.interval.low) for p in reversed(curve) if p.interval]
+        parts.append(_path("band", f"M{'L'.join(above + below)}z"))
+    parts.append(_path("fitted", f"M{'L'.join(at(p.count, p.value) for p in curve)}"))
+    for point in measured:
+        x, y = map(float, at(point.count, point.value).split())
+        parts += [_circle(x, y), _text(x, bottom + 16, f"{point.count:,.0f}", "middle")]
+    middle = LEFT + wide / 2
+    parts.append(_text(middle, bottom + 36, "training photographs a class", "middle"))
+    return _picture("rising", WIDTH, bottom + 44, parts, said)
 
 
 def _line(line: Line, mean: float, scale: Axis, top: float) -> list[Markup]:
