@@ -14,7 +14,7 @@ SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
     "cli", "recipe", "study", "store", "files", "settings", "display", "report", "tables", "judged",
     "render", "growth", "terminal", "figures", "evaluate", "handover", "page", "evidence", "data",
-    "replication",
+    "replication", "predict",
 )  # fmt: skip
 ORDER = (
     {"recipe", "settings", "evaluate", "files", "colours"},
@@ -23,7 +23,7 @@ ORDER = (
     {"store"},
     {"models", "evidence", "curves"},
     {"inputs", "step"},
-    {"features", "train"},
+    {"features", "train", "classifier", "predict"},
     {"run"},
     {"explain"},
     {"execute", "scores"},

@@ -118,3 +118,12 @@ def from_pixels(
         mean=torch.tensor(net.mean, device=device)[:, None, None],
         std=torch.tensor(net.std, device=device)[:, None, None],
     )
+
+
+def seen(
+    pixels: npt.NDArray[np.uint8], net: Net, size: int, device: torch.device | None = None
+) -> Tensor:
+    """Return stored pixels (B, S, S, 3) as `net` sees them in evaluation: (B, 3, size, size)."""
+    rows, labels = np.ascontiguousarray(pixels), np.zeros(len(pixels), dtype=np.int64)
+    where = device or torch.device("cpu")
+    return from_pixels(rows, labels, net, 1, size, NO_AUGMENT, where).plain(torch.arange(len(rows)))

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bakeoff import __version__
-from bakeoff.cli import looking, training
+from bakeoff.cli import looking, training, using
 from bakeoff.cli.console import out
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 for command in (
     training.run,
     training.train,
+    using.predict,
     looking.report,
     looking.claims,
     looking.check,

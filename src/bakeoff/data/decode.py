@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -81,6 +82,29 @@ def decode(data: bytes, *, suffix: str = "", max_pixels: int = MAX_PIXELS) -> De
             raise DecodeError(f"damaged: {error or type(error).__name__}") from error
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image that is open already as upright RGB, by the same rules; or DecodeError."""
+    with _quiet():
+        try:
+            return _upright(image, [])
+        except (DecodeError, MemoryError):
+            raise
+        except Exception as error:
+            raise DecodeError(f"damaged: {error or type(error).__name__}") from error
+
+
+def contents(file: Path) -> bytes:
+    """Read a photograph's file; DecodeError says in a few words why that cannot be done."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise DecodeError("not there, or a link that leads nowhere") from None
+    except PermissionError:
+        raise DecodeError("no permission to read it") from None
+    except (OSError, ValueError) as error:  # a name that no file can have, a disk that fails
+        raise DecodeError(getattr(error, "strerror", None) or str(error)) from None
+
+
 def _decode(data: bytes, suffix: str, max_pixels: int) -> Decoded:
     rules = []
     with Image.open(BytesIO(data), formats=FORMATS) as image:
@@ -93,12 +117,17 @@ def _decode(data: bytes, suffix: str, max_pixels: int) -> Decoded:
         if image.mode.startswith("I") or any(_wide(str(tile[3])) for tile in image.tile):
             rules.append("sixteen_bit")
         said = _orientation(image)
-        image.load()
-        turn = _orientation(image)  # Pillow has turned a TIFF while loading it
-        rgb = _to_rgb(image, rules)
+        rgb = _upright(image, rules)
     if said in TURNS:
         rules.append("turned")
-    return Decoded(rgb.transpose(TURNS[turn]) if turn in TURNS else rgb, tuple(rules))
+    return Decoded(rgb, tuple(rules))
+
+
+def _upright(image: Image.Image, rules: list[str]) -> Image.Image:
+    image.load()
+    turn = _orientation(image)  # Pillow has turned a TIFF while loading it
+    rgb = _to_rgb(image, rules)
+    return rgb.transpose(TURNS[turn]) if turn in TURNS else rgb
 
 
 def _to_rgb(image: Image.Image, rules: list[str]) -> Image.Image:

@@ -26,7 +26,7 @@ from PIL import Image
 
 from bakeoff.data import plates
 from bakeoff.data.cache import cache_dir, discard, publish, written_aside
-from bakeoff.data.decode import DecodeError, decode
+from bakeoff.data.decode import DecodeError, contents, decode
 from bakeoff.data.photographs import DRAWN, DataError, Photographs, Progress
 
 VERSION = 2  # raise it when a rule of decoding or resizing changes: older stores are then not used
@@ -153,11 +153,11 @@ def _build(aside: Path, photographs: Photographs, side: int, progress: Progress 
     entries: list[Entry] = []
     bad: dict[str, str] = {}
     drawn = all(path.startswith(DRAWN) for path in photographs.paths)
-    threads = 1 if drawn else _threads()  # decoding leaves Python to other threads, drawing hardly
+    workers = 1 if drawn else threads()  # decoding leaves Python to other threads, drawing hardly
     with (
         _growing(aside / "pixels.npy", (side, side, 3)) as add_pixels,
         _growing(aside / "looks.npy", (LOOK, LOOK)) as add_look,
-        ThreadPoolExecutor(threads) as pool,
+        ThreadPoolExecutor(workers) as pool,
     ):
         read = _reader(photographs, side)
         for start in range(0, len(photographs), CHUNK):
@@ -192,12 +192,8 @@ def _reader(photographs: Photographs, side: int) -> Callable[[int], Made | str]:
             whole = look(Image.fromarray(drawn))
             return drawn, whole, Entry(plates.digest(path), side, side, ())
         try:
-            data = photographs.file(row).read_bytes()
+            data = contents(photographs.file(row))
             decoded = decode(data, suffix=photographs.file(row).suffix)
-        except (FileNotFoundError, IsADirectoryError):
-            return "not there, or a link that leads nowhere"
-        except PermissionError:
-            return "no permission to read it"
         except DecodeError as error:
             return str(error)
         image = decoded.image
@@ -242,7 +238,8 @@ def _demand_room(folder: Path, needed: int) -> None:
         )
 
 
-def _threads() -> int:
+def threads() -> int:
+    """Return how many threads may decode at once."""
     if hasattr(os, "sched_getaffinity"):  # heeds a container's limits
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import models as torchvision_models
 
-from bakeoff.data.decode import DecodeError, decode
+from bakeoff.data.decode import DecodeError
+from bakeoff.data.opened import as_stored
 from bakeoff.data.photographs import DataError
-from bakeoff.data.pixels import square
-from bakeoff.inputs import NO_AUGMENT, from_pixels
+from bakeoff.inputs import seen
 from bakeoff.models import folder as model_folder
 from bakeoff.models import weights as weight_files
 from bakeoff.models import zoo
@@ -67,25 +67,19 @@ def photograph(
     Raises DataError where it cannot be read.
     """
     try:
-        image = decode(path.read_bytes(), suffix=path.suffix).image
+        pixels = as_stored(path, target.recipe.side)
     except DecodeError as error:
-        raise DataError(f"{path}: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    return as_seen(square(image, target.recipe.side), target.net, target.recipe.size, device)
+        raise DataError(f"{path} cannot be read: {error}") from None
+    return as_seen(pixels, target.net, target.recipe.size, device)
 
 
 def as_seen(
     pixels: NDArray[np.uint8], net: Net, size: int, device: torch.device | None = None
 ) -> tuple[NDArray[np.uint8], Tensor]:
     """Return the centre of stored pixels (S, S, 3) that `net` sees, and as it sees it."""
-    where = device or torch.device("cpu")
-    label = np.zeros(1, dtype=np.int64)
-    rows = np.ascontiguousarray(pixels)[None]
-    inputs = from_pixels(rows, label, net, 1, size, NO_AUGMENT, where)
     start = (pixels.shape[0] - size) // 2
     shown = pixels[start : start + size, start : start + size]
-    return shown, inputs.plain(torch.zeros(1, dtype=torch.int64))
+    return shown, seen(pixels[None], net, size, device)
 
 
 def _bare(recipe: Recipe, offline: bool) -> Target:

@@ -9,11 +9,46 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from bakeoff.models.parts import Net
 from bakeoff.recipe import RecipeError
+
+MOST_HEADER_BYTES = 2**24
+KINDS = ("F64", "F32", "F16", "BF16", "I64")
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def header(path: Path) -> Shapes:
+    """Return the shapes in a .safetensors file without reading its tensors.
+
+    Raises RecipeError for a file that is none, a header over 16 MB, and tensors of another kind
+    than a net's.
+    """
+    if not path.is_file():
+        raise RecipeError(f"weights: {path} is not a file")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MOST_HEADER_BYTES:
+        raise RecipeError(
+            f"weights: {path.name} has a header of {length} bytes; allowed: {MOST_HEADER_BYTES}"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            kinds = {name: str(each.get_dtype()) for name, each in slices.items()}
+            shapes = {name: tuple(each.get_shape()) for name, each in slices.items()}
+    except Exception as error:  # readers of foreign bytes raise whatever they stumble over
+        said = str(error).split("\n", maxsplit=1)[0][:120]
+        raise RecipeError(f"weights: {path.name} cannot be read as weights: {said}") from None
+    for name, kind in kinds.items():
+        if kind not in KINDS:
+            raise RecipeError(
+                f"weights: {name} in {path.name} is of kind {kind}; allowed: {', '.join(KINDS)}"
+            )
+    return shapes
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -38,10 +73,19 @@ def load(net: Net, path: Path, *, head: bool = False) -> None:
 
     Half-precision tensors become the net's own type. Raises RecipeError for weights of another net.
     """
-    given, own = read(path), net.module.state_dict()
+    given = read(path)
+    in_head = demand_fit({n: tuple(t.shape) for n, t in given.items()}, net, path.name, head=head)
+    fits = {name: tensor for name, tensor in given.items() if name not in in_head}
+    net.module.load_state_dict(fits, strict=False)
+
+
+def demand_fit(given: Shapes, net: Net, file: str, *, head: bool) -> set[str]:
+    """Refuse shapes that are not those of `net` with a RecipeError; return what is left out."""
+    own = net.module.state_dict()
     in_head = {name for name in own if name.startswith(f"{net.head}.") and not head}
-    wanted = {n: t for n, t in own.items() if n not in in_head and "num_batches_tracked" not in n}
-    wrong = [n for n, t in wanted.items() if n not in given or given[n].shape != t.shape]
+    needed = {n for n in own if n not in in_head and "num_batches_tracked" not in n}
+    fits = {n for n, t in own.items() if n in given and given[n] == tuple(t.shape)}
+    wrong = [n for n in own if n not in fits and (n in needed or (n in given and n not in in_head))]
     extra = [n for n in given if n not in own]
     if wrong or extra:
         first = wrong[0] if wrong else extra[0]
@@ -51,11 +95,10 @@ def load(net: Net, path: Path, *, head: bool = False) -> None:
             else ("is missing" if first in own else "is not part of it")
         )
         raise RecipeError(
-            f"weights: {path.name} is of another net than {net.name}: {first} {what} "
+            f"weights: {file} is of another net than {net.name}: {first} {what} "
             f"({len(wrong)} tensors wrong, {len(extra)} unknown)"
         )
-    fits = {name: tensor for name, tensor in given.items() if name not in in_head}
-    net.module.load_state_dict(fits, strict=False)
+    return in_head
 
 
 def digest(weights: str) -> str:
