@@ -12,18 +12,20 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
-    "cli", "recipe", "study", "store", "files", "settings", "display", "report", "tables", "judged",
-    "render", "growth", "terminal", "figures", "evaluate", "handover", "page", "evidence", "data",
-    "replication", "predict",
+    "cli", "recipe", "study", "store", "integrity", "files", "stopping", "settings", "display",
+    "report", "tables", "judged", "render", "growth", "terminal", "figures", "evaluate",
+    "handover", "page", "evidence", "data",
+    "replication", "predict", "api",
 )  # fmt: skip
 ORDER = (
-    {"recipe", "settings", "evaluate", "files", "colours"},
-    {"data", "seeds", "augment", "machine"},
+    {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
+    {"data", "seeds", "augment", "machine", "integrity"},
     {"study"},
     {"store"},
     {"models", "evidence", "curves"},
     {"inputs", "step"},
     {"features", "train", "classifier", "predict"},
+    {"checkpoint"},
     {"run"},
     {"explain"},
     {"execute", "scores"},
@@ -32,9 +34,10 @@ ORDER = (
     {"render", "judged"},
     {"growth"},
     {"terminal", "figures", "display", "handover", "replication", "decide"},
-    {"page"},
+    {"page", "export"},
     {"report"},
     {"conduct"},
+    {"api"},
     {"cli"},
 )
 

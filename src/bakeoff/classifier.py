@@ -14,7 +14,7 @@ from PIL import Image
 
 from bakeoff import machine
 from bakeoff.data.decode import DecodeError
-from bakeoff.data.opened import Photograph, stream
+from bakeoff.data.opened import Photograph, as_stored, stream
 from bakeoff.data.photographs import DataError
 from bakeoff.data.pixels import Pixels
 from bakeoff.evidence.calibration import probabilities
@@ -76,7 +76,7 @@ class Classifier:
 
         However many there are, only a few lie in memory.
         """
-        decoded = stream(images, self.recipe.side)
+        decoded = stream(images, lambda image: as_stored(image, self.recipe.side))
         while batch := list(islice(decoded, BATCH)):
             good = [each for each in batch if not isinstance(each, DecodeError)]
             shares = iter(self.probabilities(np.stack(good)) if good else ())

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from bakeoff import __version__
 from bakeoff.cli import looking, training, using
 from bakeoff.cli.console import out
+from bakeoff.stopping import listen
 
 app = typer.Typer(
     help="Trains, compares and explains image classifiers: which change helped, and by how much.",
@@ -22,6 +21,8 @@ for command in (
     training.run,
     training.train,
     using.predict,
+    using.export,
+    using.push,
     looking.report,
     looking.claims,
     looking.check,
@@ -45,9 +46,5 @@ def _version(
 
 def main() -> None:
     """Run the command line; the entry point of `bakeoff` and `python -m bakeoff`."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    listen()
     app()
-
-
-def _as_interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

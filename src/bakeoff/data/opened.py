@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from bakeoff.data.pixels import Pixels, square, threads
 Photograph = str | Path | Image.Image | NDArray[np.uint8]
 """A file, an open image, or pixels (H, W, 3), RGB, or (H, W), grey."""
 
+Read = TypeVar("Read")
 AHEAD = 8  # photographs in flight for each thread; bounds memory
 
 
@@ -42,24 +44,26 @@ def as_stored(photograph: Photograph, side: int) -> Pixels:
     return square(rgb(photograph), side)
 
 
-def stream(photographs: Iterable[Photograph], side: int) -> Iterator[Pixels | DecodeError]:
-    """Yield each photograph `as_stored`, or why it cannot be, in order; decoded in parallel.
+def stream(
+    photographs: Iterable[Photograph], read: Callable[[Photograph], Read]
+) -> Iterator[Read | DecodeError]:
+    """Yield what `read` makes of each photograph, or why it cannot, in order; read in parallel.
 
     However many there are, only a few lie in memory.
     """
 
-    def read(photograph: Photograph) -> Pixels | DecodeError:
+    def attempt(photograph: Photograph) -> Read | DecodeError:
         try:
-            return as_stored(photograph, side)
+            return read(photograph)
         except DecodeError as error:
             return error
 
     workers = threads()
-    waiting: deque[Future[Pixels | DecodeError]] = deque()
+    waiting: deque[Future[Read | DecodeError]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for photograph in photographs:
-                waiting.append(pool.submit(read, photograph))
+                waiting.append(pool.submit(attempt, photograph))
                 if len(waiting) >= AHEAD * workers:
                     yield waiting.popleft().result()
             while waiting:
