@@ -242,7 +242,7 @@ def test_a_loss_that_is_no_number_fails_the_run_in_one_sentence(
     tmp_path: Path, plates: Dataset
 ) -> None:
     fields = {**TINY, "optimizer": "sgd", "lr": 1e30}
-    with pytest.raises(TrainingError, match="in epoch 1: try a smaller lr"):
+    with pytest.raises(TrainingError, match=r"step \d of epoch 1: try a smaller lr"):
         finished(tmp_path, fields, plates)
     assert json.loads((tmp_path / "run.json").read_text())["state"] == "failed"
 

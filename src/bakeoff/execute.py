@@ -5,15 +5,19 @@ It yields what happens as events and shows nothing; `bakeoff.display` does that.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from bakeoff import machine, store
+from bakeoff import files, integrity, machine, store
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.explain.keep import keep_run_maps
+from bakeoff.explain.stored import MAPS
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import freeze
 from bakeoff.recipe import Recipe
@@ -24,6 +28,8 @@ from bakeoff.study import Run, Study
 from bakeoff.train import TrainingError
 
 Progress = Callable[[str, int, int], None]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,43 +66,102 @@ def execute(
     settings: Settings,
     on_progress: Progress | None = None,
 ) -> Iterator[Event]:
-    """Carry out `runs` of `study` in `folder`; finished ones are not repeated.
+    """Carry out `runs` of `study` in `folder`; finished ones are not repeated, damaged ones are.
 
     Whatever can be wrong is refused before the first batch (RecipeError or DataError). A run that
-    fails does not stop the others. Maps are kept of every row's run with the study's first seed.
+    fails, for whatever reason, does not stop the others. Any number of processes may do this in
+    one folder: each run is one's alone, and all wait for the last. Maps are kept of every row's
+    run with the study's first seed.
     """
     machine.keep_memory()
+    if settings.deterministic:
+        machine.deterministic()
     where = machine.device(settings.device)
     datasets = _datasets(study, runs, settings, on_progress)
     for recipe in dict.fromkeys(run_.row.recipe for run_ in runs):
         _check(recipe, len(next(iter(datasets.values())).classes), settings.offline)
     store.write_study(folder, study)
-    states = [_state(folder, run_, _dataset(datasets, run_)) for run_ in runs]
+    for run_ in runs:
+        _state(folder, run_, _dataset(datasets, run_))
     for (_, seed), dataset in datasets.items():
         dataset.write_manifest(folder / f"split-{seed}.csv")
-    for run_, state in zip(runs, states, strict=True):
-        if state == "finished":
-            yield Ended(run_, reused=True)
-            continue
-        yield Started(run_)
-        try:
+    others = []
+    for run_ in runs:
+        with _alone(folder, run_, wait=False) as free:
+            if free:
+                dataset = _dataset(datasets, run_)
+                yield from _carried_out(run_, study, dataset, folder, where, settings, on_progress)
+            else:
+                others.append(run_)
+    for run_ in others:
+        if on_progress:
+            on_progress(f"waiting for another process, which has {run_.name}", 0, 0)
+        with _alone(folder, run_, wait=True):
             dataset = _dataset(datasets, run_)
+            yield from _carried_out(run_, study, dataset, folder, where, settings, on_progress)
+
+
+def _carried_out(
+    run_: Run,
+    study: Study,
+    dataset: Dataset,
+    folder: Path,
+    where: torch.device,
+    settings: Settings,
+    on_progress: Progress | None,
+) -> Iterator[Event]:
+    """Carry out one run, unless it is finished and whole; yield what happens."""
+    place = folder / run_.name
+    if damaged := integrity.set_aside(place):
+        _log.warning("%s: run.json is damaged; kept as %s, run again", place, damaged.name)
+    finished = _state(folder, run_, dataset) == "finished"
+    if finished and (said := integrity.damage(place)):
+        _log.warning("%s: %s; it is run again", place, said)
+        finished = False
+    if not finished:
+        yield Started(run_)
+    error = ""
+    try:
+        if not finished:
             for record in run(
-                folder / run_.name,
-                run_,
-                dataset,
-                where,
-                offline=settings.offline,
-                on_progress=on_progress,
+                place, run_, dataset, where, offline=settings.offline, on_progress=on_progress
             ):
                 yield Measured(run_, record)
-        except TrainingError as error:
-            yield Ended(run_, error=str(error))
-        else:
-            if run_.seed == study.seeds[0]:
-                seed = run_.seeds["init"]
-                keep_run_maps(folder / run_.name, dataset, seed, where, offline=settings.offline)
-            yield Ended(run_)
+    except TrainingError as failure:
+        error = str(failure)
+    except Exception as failure:  # whatever broke this run must not stop the others
+        error = _said(failure)
+        with suppress(OSError):
+            more = {"error": error, "traceback": traceback.format_exc()}
+            store.write_state(place, run_, _identity(run_, dataset), "failed", **more)
+    if not error and run_.seed == study.seeds[0]:
+        _keep_maps(place, run_, dataset, where, settings)
+    yield Ended(run_, reused=finished, error=error)
+
+
+def _keep_maps(
+    place: Path, run_: Run, dataset: Dataset, where: torch.device, settings: Settings
+) -> None:
+    """Keep maps of a finished run that has none; without them the run is as good as with."""
+    if (place / MAPS).is_file():
+        return
+    try:
+        keep_run_maps(place, dataset, run_.seeds["init"], where, offline=settings.offline)
+    except Exception as failure:  # pictures must not cost a study
+        _log.warning("%s: no maps could be kept: %s", place, _said(failure))
+
+
+def _said(failure: Exception) -> str:
+    """Say an exception in one line; an error of the system in the system's words."""
+    if isinstance(failure, OSError) and failure.strerror:
+        return f"{failure.strerror} ({failure.filename})" if failure.filename else failure.strerror
+    first = str(failure).strip().split("\n", maxsplit=1)[0]
+    return f"{type(failure).__name__}: {first}" if first else type(failure).__name__
+
+
+def _alone(folder: Path, run_: Run, *, wait: bool) -> AbstractContextManager[bool]:
+    place = folder / run_.name
+    return files.alone(place.with_name(f".{place.name}.lock"), wait=wait)
 
 
 Datasets = dict[tuple[int, int], Dataset]
@@ -124,9 +189,12 @@ def _dataset(datasets: Datasets, run_: Run) -> Dataset:
     return datasets[run_.row.recipe.side, run_.seeds["split"]]
 
 
-def _state(folder: Path, run_: Run, dataset: Dataset) -> store.State:
-    start = weights.digest(run_.row.recipe.weights)
-    return store.state(folder / run_.name, store.identity(run_, dataset.fingerprint, start))
+def _identity(run_: Run, dataset: Dataset) -> str:
+    return store.identity(run_, dataset.fingerprint, weights.digest(run_.row.recipe.weights))
+
+
+def _state(folder: Path, run_: Run, dataset: Dataset) -> integrity.State:
+    return integrity.state(folder / run_.name, _identity(run_, dataset))
 
 
 def _check(recipe: Recipe, num_classes: int, offline: bool) -> None:

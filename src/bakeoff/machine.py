@@ -35,6 +35,17 @@ def keep_memory() -> None:
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def deterministic() -> None:
+    """Let torch use only operations that give the same bits each time; the others raise.
+
+    On a CPU they all do, as long as the number of threads is the same. To be called before the
+    first operation on a GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
 def device(wanted: str = "auto") -> torch.device:
     """Return the device to train on; RecipeError when the wanted one is not there."""
     if wanted == "auto":

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from bakeoff import features, files, machine, seeds, step, store, train
+from bakeoff import checkpoint, features, machine, seeds, step, store, train
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
 from bakeoff.data.photographs import SPLITS
@@ -22,12 +21,29 @@ from bakeoff.models import folder as model_folder
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import Net, freeze, frozen_prefix, tail
 from bakeoff.recipe import Recipe
+from bakeoff.stopping import undivided
 from bakeoff.store import Predictions, Record
 from bakeoff.study import Run
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
+SHARE_FOR_CHECKPOINTS = 0.05  # of the time, at most
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run, where its folder is, and how it is carried out."""
+
+    folder: Path
+    run: Run
+    identity: str
+    dataset: Dataset
+    where: torch.device
+    precision: str
+    fp32_because: str
+    offline: bool
+    on_progress: Progress | None
 
 
 @dataclass(frozen=True)
@@ -52,43 +68,85 @@ def run(
 ) -> Iterator[Record]:
     """Train `run_` on `dataset` and fill `folder`; yield each new record.
 
-    Interrupted (KeyboardInterrupt) or killed, the same call goes on at the last checkpoint, with
-    the same numbers as if nothing had happened. Raises TrainingError for a run that failed.
+    Interrupted (KeyboardInterrupt) or killed, the same call goes on where it was, with the same
+    numbers as if nothing had happened. A loss that is no number in bf16 is answered once, by a
+    second training in fp32. Raises TrainingError for a run that failed.
     """
     identity = store.identity(run_, dataset.fingerprint, weights.digest(run_.row.recipe.weights))
-    began = perf_counter()
     machine.reset_peak(where)
-    store.begin(folder, run_, identity)
-    recipe = run_.row.recipe
-    prepared = _prepare(run_, dataset, where, offline, on_progress)
-    before = _proof(prepared.net, prepared.frozen)
-    spent = _resume(folder, prepared.training, identity)
-    split = _split(dataset, recipe, run_.seeds["order"])
-    saved = monotonic()
+    because = store.begin(folder, run_, identity)
+    precision = "fp32" if because else machine.precision(run_.row.recipe.precision, where)
+    job = _Job(folder, run_, identity, dataset, where, precision, because, offline, on_progress)
     try:
-        for record in train.epochs(
-            prepared.fabric,
-            prepared.training,
-            recipe,
-            prepared.inputs,
-            split,
-            run_.seeds,
-            on_step=_named(on_progress, prepared.training, recipe),
-        ):
-            store.write_records(folder, prepared.training.records)
-            if monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                _checkpoint(folder, prepared.training, identity, spent + perf_counter() - began)
-                saved = monotonic()
-            yield record
+        try:
+            yield from _attempt(job)
+        except train.NotFiniteError as error:
+            job = replace(job, precision="fp32", fp32_because=f"{error} in {precision}")
+            store.write_state(folder, run_, identity, "running", fp32_because=job.fp32_because)
+            yield from _attempt(job)
     except (KeyboardInterrupt, GeneratorExit):
-        store.write_state(folder, run_, identity, "interrupted")
+        store.write_state(folder, run_, identity, "interrupted", fp32_because=job.fp32_because)
         raise
     except (train.TrainingError, torch.OutOfMemoryError) as error:
         memory = "the device's memory is full: try a smaller batch or size"
         said = str(error) if isinstance(error, train.TrainingError) else memory
-        store.write_state(folder, run_, identity, "failed", error=said)
+        more = {"fp32_because": job.fp32_because, "error": said}
+        store.write_state(folder, run_, identity, "failed", **more)
         raise train.TrainingError(said) from error
-    _finish(folder, run_, identity, prepared, dataset, split, before, spent - began)
+
+
+def _attempt(job: _Job) -> Iterator[Record]:
+    """Train in one precision to the end, keeping a checkpoint on the way and when interrupted."""
+    began = perf_counter()
+    prepared = _prepare(job)
+    training, recipe = prepared.training, job.run.row.recipe
+    before = _proof(prepared.net, prepared.frozen)
+    key = {"identity": job.identity, "precision": job.precision}
+    clock = checkpoint.restore(job.folder, training, job.where, **key) - began
+    store.write_records(job.folder, training.records)
+    split = _split(job.dataset, recipe, job.run.seeds["order"])
+    due = monotonic() + SECONDS_BETWEEN_CHECKPOINTS
+
+    def keep(when: float) -> None:
+        nonlocal due
+        if (now := monotonic()) >= when:
+            with undivided():
+                checkpoint.save(job.folder, training, clock + perf_counter(), **key)
+            took = monotonic() - now
+            due = monotonic() + max(SECONDS_BETWEEN_CHECKPOINTS, took / SHARE_FOR_CHECKPOINTS)
+
+    def on_step(done: int, total: int) -> None:
+        keep(due)
+        if job.on_progress:
+            job.on_progress(f"epoch {training.epoch + 1}/{recipe.epochs}", done, total)
+
+    try:
+        for record in train.epochs(
+            prepared.fabric, training, recipe, prepared.inputs, split, job.run.seeds, on_step
+        ):
+            store.write_records(job.folder, training.records)
+            keep(due)
+            yield record
+        _finish(job, prepared, split, before, clock)
+    except (KeyboardInterrupt, GeneratorExit):
+        if training.whole:
+            keep(0)
+        raise
+    except train.NotFiniteError as error:
+        if job.precision != "fp32":
+            raise
+        raise train.TrainingError(f"{error}: try a smaller lr{_kept(job, prepared)}") from error
+
+
+def _kept(job: _Job, prepared: Prepared) -> str:
+    """Keep the model of the best epoch so far, and say so; an empty text where there is none."""
+    training = prepared.training
+    if not training.best_epoch:
+        return ""
+    train.restore_best(training)
+    recipe, classes = job.run.row.recipe, job.dataset.classes
+    model_folder.write(job.folder / "model", prepared.net, recipe, classes)
+    return f"; epoch {training.best_epoch}, the best before, is kept in model/"
 
 
 def _split(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, torch.Tensor]:
@@ -101,16 +159,14 @@ def _split(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, torch.Tenso
     return split
 
 
-def _prepare(
-    run_: Run, dataset: Dataset, where: torch.device, offline: bool, on_progress: Progress | None
-) -> Prepared:
+def _prepare(job: _Job) -> Prepared:
     """Build the net and put before its learning part what has to enter it."""
-    recipe, classes = run_.row.recipe, len(dataset.classes)
-    torch.manual_seed(seeds.number("init", run_.seeds["init"]))
-    net = zoo.build(recipe, classes, offline=offline)
+    dataset, where = job.dataset, job.where
+    recipe, classes = job.run.row.recipe, len(dataset.classes)
+    torch.manual_seed(seeds.number("init", job.run.seeds["init"]))
+    net = zoo.build(recipe, classes, offline=job.offline)
     frozen = freeze(net, recipe.freeze)
-    chosen = machine.precision(recipe.precision, where)
-    fabric = machine.fabric(where, chosen)
+    fabric = machine.fabric(where, job.precision)
     net.module.to(where).to(memory_format=torch.channels_last)
     inputs = from_pixels(
         dataset.pixels, dataset.labels, net, classes, recipe.size, recipe.augment, where
@@ -118,15 +174,15 @@ def _prepare(
     prefix = frozen_prefix(net, frozen) if recipe.augment == NO_AUGMENT else 0
     if prefix:
         start = weights.digest(recipe.weights)
-        drawn = run_.seeds["init"] if start == "none" else None
+        drawn = job.run.seeds["init"] if start == "none" else None
         inputs = features.cached(
             fabric,
             net,
             prefix,
             inputs,
-            key=(start, drawn, dataset.digests, recipe.side, chosen),
+            key=(start, drawn, dataset.digests, recipe.side, job.precision),
             folder=cache_dir() / "features",
-            on_progress=on_progress,
+            on_progress=job.on_progress,
         )
         fabric = machine.fabric(where, "fp32")
     optimizer = step.optimizer(recipe, net.module.parameters())
@@ -135,20 +191,14 @@ def _prepare(
 
 
 def _finish(
-    folder: Path,
-    run_: Run,
-    identity: str,
-    prepared: Prepared,
-    dataset: Dataset,
-    split: Mapping[str, torch.Tensor],
-    before: str,
-    clock: float,
+    job: _Job, prepared: Prepared, split: Mapping[str, torch.Tensor], before: str, clock: float
 ) -> None:
     """Put the best epoch back and write what it predicts, the model, and run.json last.
 
     `clock` is what has to be added to the present to get the seconds spent.
     """
-    training, net, recipe = prepared.training, prepared.net, run_.row.recipe
+    training, net, recipe = prepared.training, prepared.net, job.run.row.recipe
+    folder, dataset = job.folder, job.dataset
     train.restore_best(training)
     unchanged = _proof(net, prepared.frozen) == before
     if not unchanged:
@@ -162,7 +212,6 @@ def _finish(
         predictions[name] = Predictions(ids[rows], dataset.labels[rows], logits.numpy())
     store.write_predictions(folder, predictions)
     model_folder.write(folder / "model", net, recipe, dataset.classes)
-    where = prepared.inputs.device
     finished = store.Finished(
         classes=dataset.classes,
         best_epoch=training.best_epoch,
@@ -171,26 +220,16 @@ def _finish(
         train_images=len(split["train"]),
         seconds=clock + perf_counter(),
         images_per_second=float(np.median([r.images_per_second for r in training.records])),
-        peak_megabytes=machine.peak_megabytes(where),
+        peak_megabytes=machine.peak_megabytes(job.where),
         parameters=sum(p.numel() for p in net.module.parameters()),
         trainable_parameters=sum(p.numel() for p in net.module.parameters() if p.requires_grad),
         frozen_unchanged=unchanged if prepared.frozen else None,
         test_reads=1,
         data={"fingerprint": dataset.fingerprint, **dataset.notes},
-        environment=machine.environment(where, machine.precision(recipe.precision, where)),
+        environment=machine.environment(job.where, job.precision),
+        fp32_because=job.fp32_because,
     )
-    store.finish(folder, run_, identity, finished)
-
-
-def _named(
-    on_progress: Progress | None, training: train.Training, recipe: Recipe
-) -> train.OnStep | None:
-    """Turn the caller's progress into the loop's: the epoch is what is being done."""
-    if on_progress is None:
-        return None
-    return lambda done, total: on_progress(
-        f"epoch {training.epoch + 1}/{recipe.epochs}", done, total
-    )
+    store.finish(folder, job.run, job.identity, finished)
 
 
 def _proof(net: Net, frozen: frozenset[str]) -> str:
@@ -206,32 +245,3 @@ def _proof(net: Net, frozen: frozenset[str]) -> str:
         content.update(name.encode())
         content.update(state[name].detach().cpu().contiguous().numpy().tobytes())
     return content.hexdigest()
-
-
-def _checkpoint(folder: Path, training: train.Training, identity: str, seconds: float) -> None:
-    content: dict[str, Any] = {
-        "identity": identity,
-        "seconds": seconds,
-        "model": training.model.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
-        "records": [asdict(record) for record in training.records],
-        "best": training.best,
-        "best_epoch": training.best_epoch,
-    }
-    with files.aside(folder / "resume.pt") as temporary:
-        torch.save(content, temporary)
-
-
-def _resume(folder: Path, training: train.Training, identity: str) -> float:
-    """Put a checkpoint back, if there is one of this very run; return the seconds already spent."""
-    path = folder / "resume.pt"
-    if not path.is_file():
-        return 0.0
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if content["identity"] != identity:
-        return 0.0
-    training.model.load_state_dict(content["model"])
-    training.optimizer.load_state_dict(content["optimizer"])
-    training.records = [Record(**record) for record in content["records"]]
-    training.best, training.best_epoch = content["best"], content["best_epoch"]
-    return float(content["seconds"])

@@ -49,6 +49,7 @@ def score(run: RunFiles) -> Score:
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         note = f"predictions.npz cannot be read ({type(error).__name__})"
         return Score(run, "failed", epochs, note)
+    because = run.run.get("fp32_because")
     chosen = [record for record in run.records if record.epoch == run.run.get("best_epoch")]
     measured = _of_record(chosen[0] if chosen else None)
     for name in ("train_accuracy", "train_loss", "seconds"):
@@ -57,6 +58,9 @@ def score(run: RunFiles) -> Score:
         run,
         "finished",
         epochs,
+        note=f"trained again in fp32: {because}"
+        if (because := run.run.get("fp32_because"))
+        else "",
         test_accuracy=test_accuracy,
         test_loss=test_loss,
         test_images=len(test.labels),

@@ -4,7 +4,8 @@
     <study folder>/<table>/<variant>/seed-<n>/     one run: the files named below
 
 Every file is written aside, flushed and renamed, so that a reader sees all of it or none. A run is
-finished when its run.json says so; whoever reads before that sees a run that is under way.
+finished when its run.json says so, which holds the checksums of the others and of itself; whoever
+reads before that sees a run that is under way.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from bakeoff.files import aside, write_json, write_text
-from bakeoff.recipe import RecipeError, difference, digest, in_words, parse
+from bakeoff.files import aside, checksum, sweep, write_json, write_text
+from bakeoff.integrity import State, checksums, read_sealed, sealed
+from bakeoff.recipe import RecipeError, difference, digest, in_words, parse, validated
 from bakeoff.study import Row, Run, Study, rows
 
 FORMAT = 1
-State = Literal["pending", "running", "interrupted", "failed", "finished"]
 Split = Literal["validation", "test"]
 
 
@@ -76,6 +77,7 @@ class Finished:
     test_reads: int
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    fp32_because: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,13 @@ class RunFiles:
     run: dict[str, Any]
 
     def predictions(self, split: Split) -> Predictions:
-        """Read the saved logits of `split`; raises FileNotFoundError before the run is finished."""
+        """Read the saved logits of `split`; raises FileNotFoundError before the run is finished.
+
+        Raises ValueError when they are not the ones that were written.
+        """
+        kept = self.run.get("files", {}).get("predictions.npz")
+        if kept and checksum(self.folder / "predictions.npz") != kept:
+            raise ValueError(f"{self.folder / 'predictions.npz'} is damaged")
         with np.load(self.folder / "predictions.npz", allow_pickle=False) as arrays:
             return Predictions(*(arrays[f"{split}_{part}"] for part in ("ids", "labels", "logits")))
 
@@ -124,24 +132,38 @@ def read_study(folder: Path) -> Study:
     path = folder / "study.yaml"
     if not path.is_file():
         raise RecipeError(f"{folder}: no study.yaml here; give a study folder such as runs/demo")
-    return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: this file is damaged; run the study again to write it anew")
+    return validated(Study, content, where=str(path))
 
 
-def begin(folder: Path, run: Run, identity_: str) -> None:
-    """Open a run folder: its recipe and the state `running`."""
+def begin(folder: Path, run: Run, identity_: str) -> str:
+    """Open a run folder: its recipe and the state `running`; what killed writers left is removed.
+
+    Returns why an earlier attempt at this run went over to fp32, or an empty text.
+    """
+    sweep(folder)
+    sweep(folder / "model")
+    before = read_sealed(folder / "run.json") or {}
+    because = str(before.get("fp32_because", "")) if before.get("identity") == identity_ else ""
     kept = {
         "recipe": run.row.recipe.model_dump(mode="json"),
         "change": {name: list(values) for name, values in run.row.change.items()},
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(kept, sort_keys=False))
-    write_state(folder, run, identity_, "running")
+    write_state(folder, run, identity_, "running", fp32_because=because)
+    return because
 
 
 def write_state(folder: Path, run: Run, identity_: str, state: State, **more: Any) -> None:
     """Write run.json with `state`, what the run is, and `more`."""
     named = {"table": run.row.table, "variant": run.row.variant, "seed": run.seed}
     head = {"format": FORMAT, "state": state, "identity": identity_, **named, "seeds": run.seeds}
-    write_json(folder / "run.json", {**head, **more})
+    write_json(folder / "run.json", sealed({**head, **more}))
 
 
 def write_records(folder: Path, records: Sequence[Record]) -> None:
@@ -162,27 +184,9 @@ def write_predictions(folder: Path, splits: Mapping[Split, Predictions]) -> None
 
 
 def finish(folder: Path, run: Run, identity_: str, finished: Finished) -> None:
-    """Say that the run is whole; what was only needed to go on is removed."""
-    write_state(folder, run, identity_, "finished", **asdict(finished))
+    """Say that the run is whole, with the checksums of its files; resume.pt is removed."""
+    write_state(folder, run, identity_, "finished", **asdict(finished), files=checksums(folder))
     (folder / "resume.pt").unlink(missing_ok=True)
-
-
-def state(folder: Path, identity_: str) -> State:
-    """Return where the run in `folder` stands, as `pending` where nothing is there.
-
-    Raises RecipeError when the folder holds a run of another recipe, data set or seed: it is
-    never overwritten.
-    """
-    path = folder / "run.json"
-    if not path.is_file():
-        return "pending"
-    run = _read_json(path)
-    if run.get("identity") != identity_:
-        raise RecipeError(
-            f"{folder} holds a run on other photographs, start weights or seeds: "
-            "choose another --out, or remove that folder"
-        )
-    return run["state"]  # type: ignore[no-any-return]
 
 
 def read_runs(folder: Path) -> list[RunFiles]:
@@ -199,13 +203,10 @@ def read_runs(folder: Path) -> list[RunFiles]:
 
 
 def _read_run(folder: Path, row: Row, seed: int) -> RunFiles:
-    run: dict[str, Any] = {"state": "pending"}
-    records: tuple[Record, ...] = ()
-    if (folder / "run.json").is_file():
-        run = _read_json(folder / "run.json")
-    if (folder / "records.jsonl").is_file():
-        lines = (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
-        records = tuple(Record(**json.loads(line)) for line in lines)
+    run = read_sealed(folder / "run.json") or {"state": "pending"}
+    records = _read_records(folder / "records.jsonl")
+    if records is None:
+        records, run = (), {**run, "state": "failed", "error": "records.jsonl is damaged"}
     recipe = row.recipe.model_dump(mode="json")
     change = {name: list(values) for name, values in row.change.items()}
     return RunFiles(
@@ -217,7 +218,11 @@ def _refuse_changed_rows(folder: Path, study: Study) -> None:
     """Refuse a study whose rows are no longer what the runs in `folder` were made with."""
     for row in rows(study):
         for path in sorted(_place(folder, row).glob("seed-*/recipe.yaml")):
-            kept = parse(yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"])
+            try:
+                fields = yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"]
+                kept = parse(fields, where=str(path))
+            except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
+                continue  # damaged: run.json says whose run it is
             if change := difference(kept, row.recipe):
                 raise RecipeError(
                     f"{path.parent} was run with another recipe ({in_words(change)}): "
@@ -230,14 +235,16 @@ def _place(folder: Path, row: Row) -> Path:
 
 
 def _seeds(place: Path) -> list[int]:
-    return [int(path.name.removeprefix("seed-")) for path in place.glob("seed-*")]
+    found = (path.name.removeprefix("seed-") for path in place.glob("seed-*") if path.is_dir())
+    return [int(text) for text in found if text.isascii() and text.isdecimal()]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_records(path: Path) -> tuple[Record, ...] | None:
+    """Read records.jsonl; None where it is damaged."""
+    if not path.is_file():
+        return ()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        content = None
-    if not isinstance(content, dict) or "state" not in content:
-        raise RecipeError(f"{path}: this file is damaged; remove the folder to run it again")
-    return content
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return tuple(Record(**json.loads(line)) for line in lines)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None

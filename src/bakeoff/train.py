@@ -17,6 +17,7 @@ from bakeoff import seeds, step
 from bakeoff.inputs import Inputs
 from bakeoff.models.parts import train_mode
 from bakeoff.recipe import Recipe
+from bakeoff.stopping import undivided
 from bakeoff.store import Record
 
 Rows = Tensor
@@ -29,15 +30,36 @@ class TrainingError(RuntimeError):
     """A training that cannot go on, said in one sentence."""
 
 
+class NotFiniteError(TrainingError):
+    """The loss is no longer a number; lower precision may be why."""
+
+
+@dataclass
+class UnderWay:
+    """An epoch between two of its steps: `losses` (steps,) so far, how many photographs `right`."""
+
+    losses: Tensor
+    right: Tensor
+    drawing: torch.Generator
+    step: int = 0
+    lr: float = 0.0
+    seconds: float = 0.0
+
+
 @dataclass
 class Training:
-    """All that changes while a net learns, and so all that is needed to go on."""
+    """All that changes while a net learns, and so all that is needed to go on.
+
+    `whole` is False only while a step changes it.
+    """
 
     model: nn.Module
     optimizer: Optimizer
     records: list[Record] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
+    under_way: UnderWay | None = None
+    whole: bool = True
 
     @property
     def epoch(self) -> int:
@@ -57,33 +79,34 @@ def epochs(
     """Train to the recipe's last epoch, or until `patience` runs out; yield each epoch's record.
 
     The best epoch is the one of highest validation accuracy (of equals, lowest loss); its tensors
-    are kept in `training.best`. Raises TrainingError when the loss is no longer a number.
+    are kept in `training.best`. Stopped between two steps, `training` is all that is needed to go
+    on with the very next one. Raises NotFiniteError when the loss is no longer a number.
     """
     loss = step.loss_of(recipe, inputs.targets(split["train"]), inputs.num_classes)
     one_step = step.eager(fabric, training.model, training.optimizer, loss)
     sample = clean_sample(split, seed["order"])
     while training.epoch < recipe.epochs and not _out_of_patience(training, recipe):
-        began = perf_counter()
-        lr, train_loss, train_accuracy = _one_epoch(
-            training, one_step, recipe, inputs, split["train"], seed, on_step
-        )
-        trained = perf_counter() - began
+        shown = _one_epoch(training, one_step, recipe, inputs, split["train"], seed, on_step)
+        began, images = perf_counter(), len(split["train"])
         clean_loss, clean_accuracy = measured(training.model, inputs, sample, recipe.batch)
         val_loss, val_accuracy = measured(training.model, inputs, split["validation"], recipe.batch)
+        if not math.isfinite(val_loss):
+            raise NotFiniteError(f"the net gives no numbers after epoch {training.epoch + 1}")
         record = Record(
             epoch=training.epoch + 1,
-            lr=lr,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
+            lr=shown.lr,
+            train_loss=shown.losses.sum().item() / images,
+            train_accuracy=shown.right.item() / images,
             clean_loss=clean_loss,
             clean_accuracy=clean_accuracy,
             clean_images=len(sample),
             validation_loss=val_loss,
             validation_accuracy=val_accuracy,
-            seconds=perf_counter() - began,
-            images_per_second=len(split["train"]) / trained,
+            seconds=shown.seconds + perf_counter() - began,
+            images_per_second=images / shown.seconds,
         )
-        _remember(training, record)
+        with undivided():
+            _remember(training, record)
         yield record
 
 
@@ -95,30 +118,57 @@ def _one_epoch(
     rows: Rows,
     seed: Mapping[str, int],
     on_step: OnStep | None,
-) -> tuple[float, float, float]:
-    """Show every training photograph once; return the last rate, mean loss and accuracy."""
+) -> UnderWay:
+    """Show every training photograph once, going on where the epoch was left."""
     epoch = training.epoch
     order = torch.randperm(len(rows), generator=seeds.generator("order", seed["order"], epoch))
     batches = rows[order].tensor_split(math.ceil(len(rows) / recipe.batch))
-    drawing = seeds.generator("augmentation", seed["augmentation"], epoch, inputs.device)
-    torch.manual_seed(seeds.number("dropout", seed["augmentation"], epoch))
-    total_loss = torch.zeros((), device=inputs.device)
-    total_right = torch.zeros((), device=inputs.device)
+    now = training.under_way or _begun(training, inputs, len(batches), seed["augmentation"])
+    began = perf_counter() - now.seconds
     train_mode(training.model)
-    lr = recipe.lr
-    for number, indices in enumerate(batches):
-        lr = step.rate(recipe, epoch + number / len(batches))
-        step.set_rate(training.optimizer, lr)
-        images, targets = inputs.drawn(indices, drawing)
-        loss, logits = one_step(images, targets)
-        total_loss += loss * len(indices)
-        total_right += (logits.argmax(1) == inputs.targets(indices)).sum()
+    for number in range(now.step, len(batches)):
+        with undivided():
+            training.whole = False
+            indices = batches[number]
+            now.lr = step.rate(recipe, epoch + number / len(batches))
+            step.set_rate(training.optimizer, now.lr)
+            images, targets = inputs.drawn(indices, now.drawing)
+            loss, logits = one_step(images, targets)
+            now.losses[number] = loss * len(indices)
+            now.right += (logits.argmax(1) == inputs.targets(indices)).sum()
+            now.step, now.seconds = number + 1, perf_counter() - began
+            training.whole = True
+        if inputs.device.type == "cpu" or now.step == len(batches):
+            demand_finite(training)
         if on_step:
-            on_step(number + 1, len(batches))
-    mean_loss = total_loss.item() / len(rows)
-    if not math.isfinite(mean_loss):
-        raise TrainingError(f"the loss became {mean_loss} in epoch {epoch + 1}: try a smaller lr")
-    return lr, mean_loss, total_right.item() / len(rows)
+            on_step(now.step, len(batches))
+    return now
+
+
+def _begun(training: Training, inputs: Inputs, steps: int, seed: int) -> UnderWay:
+    """Begin an epoch: at the start of its random streams, with nothing counted."""
+    where, epoch = inputs.device, training.epoch
+    torch.manual_seed(seeds.number("dropout", seed, epoch))
+    drawing = seeds.generator("augmentation", seed, epoch, where)
+    losses, right = torch.zeros(steps, device=where), torch.zeros((), device=where)
+    training.under_way = UnderWay(losses, right, drawing)
+    return training.under_way
+
+
+def demand_finite(training: Training) -> None:
+    """Raise NotFiniteError with the first step of this epoch whose loss is no number.
+
+    It waits for the device, so it is not called at every step of a GPU.
+    """
+    now = training.under_way
+    if now is None:
+        return
+    wrong = torch.nonzero(~torch.isfinite(now.losses[: now.step]))
+    if len(wrong):
+        number, loss = int(wrong[0]) + 1, now.losses[wrong[0]].item()
+        raise NotFiniteError(
+            f"the loss became {loss} at step {number} of epoch {training.epoch + 1}"
+        )
 
 
 def predicted(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> Tensor:
@@ -162,6 +212,7 @@ def changing(model: nn.Module) -> dict[str, Tensor]:
 
 def _remember(training: Training, record: Record) -> None:
     training.records.append(record)
+    training.under_way = None
     if not training.best_epoch or _rank(record) > _rank(training.records[training.best_epoch - 1]):
         training.best_epoch = record.epoch
         training.best = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff import store
+from bakeoff import files, integrity, store
 from bakeoff.study import Run, Study, runs
 
 ODD_CLASSES = ("<b>&\"'", "日本", "apple_pie", "</script>", "crab_cakes")
@@ -230,6 +230,19 @@ def half(tmp_path: Path) -> Path:
 def writer() -> Callable[..., None]:
     """`write_run`, for tests that need a study of their own."""
     return write_run
+
+
+@pytest.fixture
+def rewrite() -> Callable[[Path, dict[store.Split, store.Predictions]], None]:
+    """Put other predictions into a finished run, with the checksum that belongs to them."""
+
+    def write(folder: Path, splits: dict[store.Split, store.Predictions]) -> None:
+        store.write_predictions(folder, splits)
+        run = integrity.read_sealed(folder / "run.json") or {}
+        changed = {**run, "files": integrity.checksums(folder)}
+        files.write_json(folder / "run.json", integrity.sealed(changed))
+
+    return write
 
 
 @pytest.fixture

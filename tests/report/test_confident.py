@@ -33,7 +33,9 @@ def sure_run(
 
 
 @pytest.fixture
-def sure(tmp_path: Path, study: Study, writer: Callable[..., None]) -> Path:
+def sure(
+    tmp_path: Path, study: Study, writer: Callable[..., None], rewrite: Callable[..., None]
+) -> Path:
     """A finished study whose runs are right but for 6 photographs of validation and 12 of test."""
     folder = tmp_path / "sure"
     classes = tuple(f"class {n}" for n in range(12))
@@ -44,7 +46,7 @@ def sure(tmp_path: Path, study: Study, writer: Callable[..., None]) -> Path:
             "validation": sure_run(Path("validation"), 6),
             "test": sure_run(Path("test"), 12),
         }
-        store.write_predictions(folder / run.name, splits)
+        rewrite(folder / run.name, splits)
     return folder
 
 
@@ -97,13 +99,13 @@ def test_a_promise_that_cannot_be_made_is_said(made: Path) -> None:
 
 
 def test_a_diverged_leader_has_no_confidence(
-    tmp_path: Path, study: Study, writer: Callable[..., None]
+    tmp_path: Path, study: Study, writer: Callable[..., None], rewrite: Callable[..., None]
 ) -> None:
     store.write_study(tmp_path, study)
     for run in list(runs(study))[:1]:
         writer(tmp_path, run, ("a", "b"))
         bad = store.Predictions(np.array(["x"]), np.array([0]), np.full((1, 2), np.nan, np.float32))
-        store.write_predictions(tmp_path / run.name, {"validation": bad, "test": bad})
+        rewrite(tmp_path / run.name, {"validation": bad, "test": bad})
     assert confident.confidence(rows_of(tmp_path)) is None
     assert 'id="confidence"' not in page.build(tmp_path).read_text(encoding="utf-8")
 
@@ -135,12 +137,14 @@ def test_suspects_are_those_that_evidence_finds_with_their_photographs(sure: Pat
     assert "18 photographs of validation and test" in text
 
 
-def test_no_suspect_is_said(tmp_path: Path, study: Study, writer: Callable[..., None]) -> None:
+def test_no_suspect_is_said(
+    tmp_path: Path, study: Study, writer: Callable[..., None], rewrite: Callable[..., None]
+) -> None:
     store.write_study(tmp_path, study)
     for run in runs(study):
         writer(tmp_path, run, ("a", "b"), per_class=2)
         right = sure_run(Path("test"), 0, num_classes=2)
-        store.write_predictions(tmp_path / run.name, {"validation": right, "test": right})
+        rewrite(tmp_path / run.name, {"validation": right, "test": right})
     found = suspects.suspects(rows_of(tmp_path), None)
     assert found
     assert suspects.in_words(found).startswith("None: no photograph")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bakeoff.data.photographs import DataError
 from bakeoff.recipe import RecipeError
+from bakeoff.stopping import requeued
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -22,6 +23,9 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="field=value, e.g. 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
 Offline = Annotated[bool, typer.Option("--offline", help="fetch nothing")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="leave unreadable photographs out")]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="the same bits each time, also on a GPU; slower")
+]
 Seeds = Annotated[int | None, typer.Option(min=1, help="how many seeds to have")]
 
 
@@ -31,8 +35,12 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        err.print("Interrupted; the same command goes on from here.")
+        again = "this job is in the queue again" if requeued() else "the same command goes on"
+        err.print(f"Interrupted; {again} from here.")
         raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        refuse(f"{where}{error.strerror or error}", FAILED)
     except ValueError as error:
         if not isinstance(error, RecipeError | DataError):
             raise

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from bakeoff import study as studies
-from bakeoff.cli.console import Data, Device, Offline, Seeds, Set, SkipBad, end, err, out, refusals
+from bakeoff.cli.console import (
+    Data,
+    Deterministic,
+    Device,
+    Offline,
+    Seeds,
+    Set,
+    SkipBad,
+    end,
+    err,
+    out,
+    refusals,
+)
 from bakeoff.settings import Settings
 
 
@@ -36,6 +48,7 @@ def run(
     budget: Annotated[str, typer.Option(help="time for --until-decided: 90s, 45m, 2h")] = "",
     offline: Offline = False,
     skip_bad: SkipBad = False,
+    deterministic: Deterministic = False,
 ) -> None:
     """Run a study: every variant, every seed; what is finished already is not repeated."""
     with refusals():
@@ -51,9 +64,8 @@ def run(
             return
         from bakeoff import conduct
 
-        job = conduct.Job(
-            asked, out_folder / asked.name, Settings(device, offline, skip_bad), out, err
-        )
+        settings = Settings(device, offline, skip_bad, deterministic)
+        job = conduct.Job(asked, out_folder / asked.name, settings, out, err)
         if noise_floor:
             conduct.noise_floor(job, chosen, noise_floor)
         if until_decided:
@@ -72,6 +84,7 @@ def train(
     device: Device = "auto",
     offline: Offline = False,
     skip_bad: SkipBad = False,
+    deterministic: Deterministic = False,
 ) -> None:
     """Make one good model from a folder of photographs."""
     with refusals():
@@ -79,5 +92,6 @@ def train(
         asked = studies.read("train", overrides)
         from bakeoff import conduct
 
-        job = conduct.Job(asked, out_folder, Settings(device, offline, skip_bad), out, err)
+        settings = Settings(device, offline, skip_bad, deterministic)
+        job = conduct.Job(asked, out_folder, settings, out, err)
         end(conduct.plan(job, studies.runs(asked)))

@@ -28,9 +28,9 @@ from bakeoff.data import plates
 from bakeoff.data.cache import cache_dir, discard, publish, written_aside
 from bakeoff.data.decode import DecodeError, contents, decode
 from bakeoff.data.photographs import DRAWN, DataError, Photographs, Progress
+from bakeoff.files import alone
 
 VERSION = 2  # raise it when a rule of decoding or resizing changes: older stores are then not used
-ATTEMPTS = 4  # to build a store while other processes remove torn ones of the same name
 CHUNK = 256  # photographs in flight; bounds memory
 LOOK = 64  # side of a look
 Pixels = NDArray[np.uint8]
@@ -81,21 +81,26 @@ def open_store(
 ) -> Store:
     """Open the store of these photographs at S = side, decoding them where that was not done yet.
 
-    Bad photographs are in `bad` and not in `pixels`. Any number of processes may do this at once.
+    Bad photographs are in `bad` and not in `pixels`. Any number of processes may ask: one decodes.
     """
-    folder = (within or cache_dir()) / "pixels" / _key(photographs, side)
-    store = _opened(folder, photographs, side)
-    for _ in range(ATTEMPTS):
-        if store is not None:
-            return store
-        with written_aside(folder) as aside:
-            _demand_room(aside, len(photographs) * (side * side * 3 + LOOK * LOOK))
-            _build(aside, photographs, side, progress)
-            if not publish(aside, folder) and _opened(folder, photographs, side) is None:
-                discard(folder)  # torn; a whole one that another process made is as good as ours
+    cache = within or cache_dir()
+    folder = cache / "pixels" / _key(photographs, side)
+    if store := _opened(folder, photographs, side):
+        return store
+    with alone(cache / "locks" / f"{folder.name}.lock", wait=True):
+        store = _opened(folder, photographs, side)  # another process may have made it meanwhile
+        if store is None:
+            discard(folder)
+            for left in folder.parent.glob(f".{folder.name}.*.partial"):
+                shutil.rmtree(left, ignore_errors=True)  # its writer was killed
+            with written_aside(folder) as aside:
+                _demand_room(aside, len(photographs) * (side * side * 3 + LOOK * LOOK))
+                _build(aside, photographs, side, progress)
                 publish(aside, folder)
-        store = _opened(folder, photographs, side)
-    raise DataError(f"the decoded photographs cannot be kept in {folder.parent}; see BAKEOFF_CACHE")
+            store = _opened(folder, photographs, side)
+    if store is None:
+        raise DataError(f"the decoded photographs cannot be kept in {folder}; see BAKEOFF_CACHE")
+    return store
 
 
 def square(image: Image.Image, side: int) -> Pixels:
