@@ -14,7 +14,7 @@ from bakeoff.data.audit import audit
 from bakeoff.data.audit_view import counting
 from bakeoff.data.dataset import load
 from bakeoff.data.findings import Audit
-from bakeoff.decide import seconds
+from bakeoff.decide import MOST_SEEDS, decisions, seconds
 from bakeoff.decide import until_decided as decide
 from bakeoff.display import Display, counted, showing
 from bakeoff.evidence.power import noise_floor as floor_of
@@ -77,6 +77,12 @@ def until_decided(job: Job, only: Sequence[str], budget: str) -> int:
         ),
     )
     _report(job, tables, found)
+    chosen = {(row.table, row.variant) for row in rows}
+    for (table, variant), step in decisions(job.study, job.folder).items():
+        if (table, variant) in chosen:
+            end = "the same command goes on" if step.more else f"{MOST_SEEDS} cannot decide it"
+            said = step.decided or f"undecided, {end}"
+            job.out.print(f"{table}/{variant}: {said} (after {step.seeds} seeds)", soft_wrap=True)
     return failed
 
 
