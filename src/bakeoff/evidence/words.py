@@ -42,7 +42,7 @@ def explain(told: Told, word: str, limit: Literal["runs", "seeds", "photographs"
 
 def points(value: float) -> str:
     """Write a difference in points, signed: `+1.25`."""
-    return f"{100 * value:+.2f}"
+    return f"{100 * value:+.2f}".replace("-", "−")
 
 
 def interval_text(interval: Interval) -> str:
