@@ -19,7 +19,7 @@ TORCH_FREE = (
 )  # fmt: skip
 ORDER = (
     {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
-    {"data", "seeds", "augment", "machine", "integrity"},
+    {"data", "seeds", "augment", "machine", "integrity", "documents"},
     {"study"},
     {"store"},
     {"models", "evidence", "curves"},

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from reprlib import Repr
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -25,6 +26,10 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Patterns = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
+
+
+_shown = Repr()  # values in errors, cut where they are long
+_shown.maxstring = _shown.maxother = _shown.maxlong = 80
 
 
 class RecipeError(ValueError):
@@ -88,11 +93,11 @@ class Recipe(_Data):
     weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "step", "cosine"] = "constant"
     warmup_epochs: NotNegative = 0.0
-    step_epochs: Annotated[int, Field(ge=1)] = 7
+    step_epochs: Annotated[int, Field(ge=1, le=100_000)] = 7
     step_gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
-    epochs: Annotated[int, Field(ge=1)] = 25
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 25
     batch: Annotated[int, Field(ge=2, le=8192)] = 32
     train_share: Annotated[
         float, Field(gt=0, le=1, description="of the training photographs, class by class")
@@ -107,7 +112,8 @@ class Recipe(_Data):
     def _custom_is_baseline_with_both(cls, fields: Any) -> Any:
         if isinstance(fields, Mapping) and fields.get("model") == "custom":
             both = {"extra_convs": "around_pool", "early_pool": True}
-            return {**fields, "net": {**both, **fields.get("net", {})}}
+            net = fields.get("net", {})
+            return {**fields, "net": {**both, **net} if isinstance(net, Mapping) else net}
         return fields
 
     @model_validator(mode="after")
@@ -219,7 +225,7 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
         said = f"{name} is missing"
     else:
         message = first["msg"][0].lower() + first["msg"][1:]
-        said = f"{name}: {first['input']!r} is not allowed: {message}"
+        said = f"{name}: {_shown.repr(first['input'])} is not allowed: {message}"
     return said + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from bakeoff.documents import read_yaml_file
 from bakeoff.files import aside, checksum, sweep, write_json, write_text
 from bakeoff.integrity import State, checksums, read_sealed, sealed
 from bakeoff.recipe import RecipeError, difference, digest, in_words, parse, validated
@@ -132,10 +133,7 @@ def read_study(folder: Path) -> Study:
     path = folder / "study.yaml"
     if not path.is_file():
         raise RecipeError(f"{folder}: no study.yaml here; give a study folder such as runs/demo")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        content = None
+    content = read_yaml_file(path)
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: this file is damaged; run the study again to write it anew")
     return validated(Study, content, where=str(path))
@@ -219,10 +217,9 @@ def _refuse_changed_rows(folder: Path, study: Study) -> None:
     for row in rows(study):
         for path in sorted(_place(folder, row).glob("seed-*/recipe.yaml")):
             try:
-                fields = yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"]
-                kept = parse(fields, where=str(path))
-            except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
-                continue  # damaged: run.json says whose run it is
+                kept = parse(read_yaml_file(path)["recipe"])
+            except (RecipeError, TypeError, LookupError, AttributeError):
+                continue  # damaged or of another version: run.json says whose run it is
             if change := difference(kept, row.recipe):
                 raise RecipeError(
                     f"{path.parent} was run with another recipe ({in_words(change)}): "

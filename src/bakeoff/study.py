@@ -6,6 +6,7 @@ with one seed). Nothing here imports torch or opens a photograph.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -13,13 +14,15 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bakeoff.data.spec import DataSpec
+from bakeoff.documents import read_yaml, read_yaml_file
 from bakeoff.recipe import Recipe, RecipeError, difference, merged, nearest, parse, validated
 
 Purpose = Literal["split", "init", "order", "augmentation"]
+MOST_SEEDS = 10_000
+OWN_NAMES = ("best", "report", "report.html", "study.yaml", "decisions.json", "check.json")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -48,7 +51,9 @@ class Study(BaseModel):
     question: str = ""
     data: DataSpec = DataSpec()
     seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_each_once)
+        tuple[Annotated[int, Field(ge=0, lt=2**32)], ...],
+        Field(min_length=1),
+        AfterValidator(_each_once),
     ] = (0,)
     vary: Annotated[tuple[Purpose, ...], Field(description="what another seed draws anew")] = (
         "init",
@@ -57,6 +62,16 @@ class Study(BaseModel):
     )
     recipe: dict[str, Any] = {}
     tables: Annotated[dict[Name, Table], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_are_folders(self) -> Study:
+        rows_ = [(table.base, *table.variants) for table in self.tables.values()]
+        for names, own in ((self.tables, OWN_NAMES), *((names, ()) for names in rows_)):
+            seen = {name: f"the report's {name}" for name in own}
+            for name in names:
+                if (other := seen.setdefault(name.casefold(), name)) != name:
+                    raise ValueError(f"tables: {name} would share its folder with {other}")
+        return self
 
     @model_validator(mode="after")
     def _folds_are_splits(self) -> Study:
@@ -103,11 +118,7 @@ def read(study: str | Path, overrides: Sequence[str] = ()) -> Study:
     (`resnet18/lr=0.001`), or a `data.` field. Raises RecipeError in one sentence.
     """
     path = _find(study)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise RecipeError(f"{path.name}: this is not YAML: {said}") from None
+    content = read_yaml_file(path)
     if not isinstance(content, dict):
         raise RecipeError(f"{path.name}: a study is a mapping with name, data and tables")
     study_ = validated(Study, {**content, **_seeds(content)}, where=path.name)
@@ -122,7 +133,7 @@ def overridden(study: Study, overrides: Sequence[str]) -> Study:
         if not equals or not target:
             raise RecipeError(f"--set {text}: write it as field=value")
         table, slash, field = target.rpartition("/")
-        change = {field: yaml.safe_load(value)}
+        change = {field: read_yaml(value, f"--set {target}")}
         if slash and table not in content["tables"]:
             raise RecipeError(f"--set {text}: {_unknown('table', table, list(content['tables']))}")
         if slash:
@@ -159,7 +170,7 @@ def runs(
     if seeds is None:
         chosen: Sequence[int] = study.seeds
     else:
-        chosen = list(islice(numbers(study), seeds)) if isinstance(seeds, int) else seeds
+        chosen = list(islice(numbers(study), _few(seeds))) if isinstance(seeds, int) else seeds
     found = rows(study, only)
     return tuple(Run(row, seed, _purposes(study, seed)) for seed in chosen for row in found)
 
@@ -216,9 +227,8 @@ def _unknown(what: str, name: str, known: list[str]) -> str:
 
 
 def _find(study: str | Path) -> Path:
-    path = Path(study)
-    if path.is_file():
-        return path
+    if os.path.isfile(study):  # noqa: PTH113 (says no to a name that is too long, is_file raises)
+        return Path(study)
     known = shipped()
     if str(study) in known:
         return known[str(study)]
@@ -230,4 +240,10 @@ def _find(study: str | Path) -> Path:
 def _seeds(content: Mapping[str, Any]) -> dict[str, Any]:
     """`seeds: 3` means the seeds 0, 1 and 2."""
     seeds = content.get("seeds")
-    return {"seeds": tuple(range(seeds))} if isinstance(seeds, int) and seeds > 0 else {}
+    return {"seeds": tuple(range(_few(seeds)))} if isinstance(seeds, int) and seeds > 0 else {}
+
+
+def _few(seeds: int) -> int:
+    if seeds > MOST_SEEDS:
+        raise RecipeError(f"seeds: {seeds} are too many; allowed: {MOST_SEEDS}")
+    return seeds

@@ -53,6 +53,7 @@ tables:
 """
 CLOCKS = ("seconds", "images_per_second")
 SECONDS_BETWEEN_CHECKPOINTS = 0.2
+SHARE_WITHOUT_CACHE = 0.3  # of the starts, so that kills also meet the drawing of the photographs
 CODE = f"""
 import bakeoff.run
 bakeoff.run.SECONDS_BETWEEN_CHECKPOINTS = {SECONDS_BETWEEN_CHECKPOINTS}
@@ -70,11 +71,11 @@ def kept(study: Path) -> Iterator[tuple[str, Any]]:
         for number, line in enumerate(lines, 1):
             record = {key: v for key, v in json.loads(line).items() if key not in CLOCKS}
             yield f"{name} epoch {number}", record
-        for archive in ("predictions.npz", "maps.npz"):
-            with np.load(run / archive, allow_pickle=False) as arrays:
+        for archive in sorted(run.glob("*s.npz")):  # predictions and maps; not every run has maps
+            with np.load(archive, allow_pickle=False) as arrays:
                 for part in sorted(arrays):
                     array = arrays[part]
-                    yield f"{name} {archive} {part}", (array.dtype.str, array.tobytes())
+                    yield f"{name} {archive.name} {part}", (array.dtype.str, array.tobytes())
         state = json.loads((run / "run.json").read_text())
         yield f"{name} run", [state[key] for key in ("state", "best_epoch", "train_loss")]
         left = sorted(p.name for p in run.rglob("*") if p.is_file() and p.name != "cams.npz")
@@ -101,6 +102,8 @@ def killed_to_the_end(work: Path, kills: int, longest: float, rng: random.Random
     while True:
         log = work / "log.txt"
         log.unlink(missing_ok=True)
+        if rng.random() < SHARE_WITHOUT_CACHE:
+            shutil.rmtree(work / "cache", ignore_errors=True)
         process = begin(work, log)
         if where.total() < kills:
             try:
@@ -161,7 +164,7 @@ def main() -> None:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir()
             left = asked.kills - where.total()
-            where += killed_to_the_end(work, min(left, 25), longest, rng)
+            where += killed_to_the_end(work, min(left, 25), longest / 3, rng)
             studies += 1
             if found := difference(whole / "runs/killed", work / "runs/killed"):
                 raise SystemExit(f"study {studies} after {where.total()} kills differs in: {found}")

@@ -53,7 +53,7 @@ def subfolders(folder: Path) -> dict[str, Path]:
     """Name -> folder of the folders directly inside, naturally sorted, hidden ones left out."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_dir() and _shown(entry.name)]
+            names = [entry.name for entry in entries if _is_folder(entry) and _shown(entry.name)]
     except PermissionError:
         raise DataError(f"data.source: no permission to read the folder {folder}") from None
     return {name: folder / name for name in sorted(names, key=natural)}
@@ -78,7 +78,7 @@ def _images(folder: Path, prefix: str, seen: set[tuple[int, int]]) -> Iterator[s
     for entry in entries:
         if not _shown(entry.name):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             status = Path(entry.path).stat()  # a scanned entry has no inode number on Windows
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
@@ -134,6 +134,13 @@ def _nothing_in(root: Path) -> str:
 
 def _allowed() -> str:
     return ", ".join(suffix[1:] for suffix in SUFFIXES)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _shown(name: str) -> bool:

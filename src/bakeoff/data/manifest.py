@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bakeoff.data.classes import choose
@@ -20,6 +20,7 @@ from bakeoff.data.photographs import (
     nearest,
 )
 from bakeoff.data.spec import DataSpec
+from bakeoff.files import aside
 
 COLUMNS = ("path", "label", "split", "group")
 Row = tuple[str, str, str, str]
@@ -35,7 +36,9 @@ def read_manifest(file: Path, spec: DataSpec) -> Photographs:
     rows = [row for row in rows if row[1] in chosen]
     root = file.parent
     absent = [
-        path for path, _, _, _ in rows if not path.startswith(DRAWN) and not (root / path).is_file()
+        path
+        for path, _, _, _ in rows
+        if not path.startswith(DRAWN) and not os.path.isfile(root / path)  # noqa: PTH113 (is_file raises at a name too long)
     ]
     if absent:
         raise DataError(f"data.source: {file} names files that are not there: {listing(absent)}")
@@ -55,9 +58,9 @@ def write_manifest(file: Path, photographs: Photographs, split: Sequence[str]) -
         shown = path if path.startswith(DRAWN) else _seen_from(base, photographs.file(index))
         label = photographs.classes[photographs.labels[index]]
         writer.writerow([shown, label, split[index], photographs.groups[index]])
-    aside = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    aside.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
-    aside.replace(file)
+    with aside(file) as temporary:
+        content = text.getvalue().encode("utf-8", errors="surrogateescape")
+        temporary.write_bytes(content)
 
 
 def _seen_from(base: Path, path: Path) -> str:
@@ -80,9 +83,9 @@ def _rows(file: Path, text: str) -> Iterator[Row]:
     head = text.partition("\n")[0]
     delimiter = ";" if head.count(";") > head.count(",") else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    places = _places(file, next(reader, []))
+    places = _places(file, next(_cells(file, reader), []))
     first_seen: dict[str, int] = {}
-    for cells in reader:
+    for cells in _cells(file, reader):
         if not any(cell.strip() for cell in cells):
             continue
         line = reader.line_num
@@ -93,6 +96,13 @@ def _rows(file: Path, text: str) -> Iterator[Row]:
             )
         first_seen[row[0]] = line
         yield row
+
+
+def _cells(file: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(f"data.source: {file} cannot be read as CSV: {error}") from None
 
 
 def _places(file: Path, header: list[str]) -> dict[str, int]:

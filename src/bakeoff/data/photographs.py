@@ -99,6 +99,6 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 def listing(names: Iterable[str], limit: int = 5) -> str:
     """The first few names, and how many more there are."""
-    every = list(names)
+    every = [name if len(name) < 200 else f"{name[:200]}..." for name in names]
     more = f" and {len(every) - limit} more" if len(every) > limit else ""
     return ", ".join(every[:limit]) + more

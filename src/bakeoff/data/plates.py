@@ -24,6 +24,7 @@ from bakeoff.data.spec import DataSpec
 VERSION = 1  # raise it when a picture changes
 SEED = 20_240_229
 TRAIN, TEST = 200, 50  # photographs a class
+MOST_DIGITS = 9
 FIRST_TEST = 1_000_000  # number of the first test picture: no training set reaches it
 
 CROCKERY = (
@@ -60,8 +61,9 @@ def digest(path: str) -> str:
 def draw(path: str, side: int) -> NDArray[np.uint8]:
     """Draw the picture of a path like `plates:pizza/17` at S = side: (S, S, 3)."""
     kind, _, number = path.removeprefix(DRAWN).partition("/")
-    if kind not in KINDS or not number.isdecimal():
-        raise DataError(f"{path} is no picture of plates; allowed: {DRAWN}<{'|'.join(KINDS)}>/<n>")
+    if kind not in KINDS or not number.isdecimal() or len(number) > MOST_DIGITS:
+        allowed = f"{DRAWN}<{'|'.join(KINDS)}>/<n>"
+        raise DataError(f"{path[:99]} is no picture of plates; allowed: {allowed}")
     rng = np.random.default_rng((SEED, tuple(KINDS).index(kind), int(number)))
     fine = side * max(2, math.ceil(112 / side))  # drawn larger, then reduced: smooth edges
     image = Image.new("RGB", (fine, fine))

@@ -6,6 +6,7 @@ training needs: one class map, and every class in every split that is given.
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def find(spec: DataSpec, *, offline: bool = False, progress: Progress | None = N
     of that name, which can be given as `./plates`. Raises DataError.
     """
     photographs = _read(spec, offline, progress)
+    _demand_plain_names(photographs)
     _demand_every_class(photographs)
     return photographs
 
@@ -54,6 +56,8 @@ def _read(spec: DataSpec, offline: bool, progress: Progress | None) -> Photograp
         official = food101.official_root(path)
     except PermissionError:
         raise DataError(f"data.source: no permission to read {path}") from None
+    except OSError as error:
+        raise DataError(f"data.source: {spec.source[:200]}: {error.strerror}") from None
     return food101.read_official(official, spec) if official else read_folders(path, spec)
 
 
@@ -61,6 +65,16 @@ def _read_file(path: Path, spec: DataSpec) -> Photographs:
     if path.suffix.lower() != ".csv":
         raise DataError(f"data.source: {spec.source} is a file, but no .csv; allowed: {ALLOWED}")
     return read_manifest(path, spec)
+
+
+def _demand_plain_names(photographs: Photographs) -> None:
+    """Refuse class names that would break tables, terminals and files that are UTF-8."""
+    for label in photographs.classes:
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in label):
+            raise DataError(
+                f"data.source: {photographs.name}: the class name {label!r} holds control "
+                "characters or is no UTF-8; rename it"
+            )
 
 
 def _demand_every_class(photographs: Photographs) -> None:

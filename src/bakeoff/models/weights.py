@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from bakeoff.models.parts import Net
 from bakeoff.recipe import RecipeError
 
 MOST_HEADER_BYTES = 2**24
+REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 KINDS = ("F64", "F32", "F16", "BF16", "I64")
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -53,9 +55,11 @@ def header(path: Path) -> Shapes:
 
 def read(path: Path) -> dict[str, Tensor]:
     """Read a state dict from .safetensors, .pth or .pt; RecipeError where that cannot be done."""
-    if not path.is_file():
-        raise RecipeError(f"weights: {path} is not a file; allowed: none, imagenet or a file")
+    if not os.path.isfile(path):  # noqa: PTH113 (is_file raises at a name too long)
+        said = f"{str(path)[:200]} is not a file; allowed: none, imagenet or a file"
+        raise RecipeError(f"weights: {said}")
     try:
+        _demand_no_bomb(path)
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -71,11 +75,13 @@ def read(path: Path) -> dict[str, Tensor]:
 def load(net: Net, path: Path, *, head: bool = False) -> None:
     """Put the tensors of `path` into `net`; with `head` all of them, else all but the head.
 
-    Half-precision tensors become the net's own type. Raises RecipeError for weights of another net.
+    Half-precision tensors become the net's own type. Raises RecipeError for weights of another
+    net, of another kind, and for values that are no numbers.
     """
     given = read(path)
     in_head = demand_fit({n: tuple(t.shape) for n, t in given.items()}, net, path.name, head=head)
     fits = {name: tensor for name, tensor in given.items() if name not in in_head}
+    _demand_numbers(fits, net, path.name)
     net.module.load_state_dict(fits, strict=False)
 
 
@@ -101,10 +107,35 @@ def demand_fit(given: Shapes, net: Net, file: str, *, head: bool) -> set[str]:
     return in_head
 
 
+def _demand_numbers(given: Mapping[str, Tensor], net: Net, file: str) -> None:
+    """Refuse tensors that copying would change in silence, or that can teach a net nothing."""
+    for name, own in net.module.state_dict().items():
+        tensor = given.get(name)
+        if tensor is None:
+            continue
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        kinds = REAL if own.is_floating_point() else (own.dtype, *REAL)
+        if not plain or tensor.dtype not in kinds:
+            kind = str(tensor.dtype).removeprefix("torch.") if plain else "sparse or empty"
+            raise RecipeError(f"weights: {name} in {file} is of kind {kind}, and cannot be used")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise RecipeError(f"weights: {name} in {file} holds values that are no numbers")
+
+
+def _demand_no_bomb(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it is: torch packs tensors as they are."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > path.stat().st_size:
+            raise ValueError(f"it unpacks to {size} bytes")
+
+
 def digest(weights: str) -> str:
     """Name start weights by their content, so that the same file elsewhere is the same start."""
     path = Path(weights)
-    if weights in ("none", "imagenet") or not path.is_file():
+    known = weights in ("none", "imagenet")
+    if known or not os.path.isfile(path):  # noqa: PTH113 (is_file raises at a name too long)
         return weights
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
