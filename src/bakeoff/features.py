@@ -42,13 +42,22 @@ def cached(
     assert inputs.augment == NO_AUGMENT
     name = digest([part.name for part in net.parts[:prefix]], net.name, inputs.size, *key)
     path = folder / f"{name}.npy"
-    if not path.is_file():
+    rows = _kept(path, len(inputs.labels))
+    if rows is None:
         rows = _compute(fabric, net, prefix, inputs, on_progress)
         with aside(path) as temporary, temporary.open("wb") as file:
             np.save(file, rows.numpy(), allow_pickle=False)
-    rows = torch.from_numpy(np.load(path, allow_pickle=False)).to(inputs.device)
     os.utime(path)
-    return replace(inputs, rows=rows)
+    return replace(inputs, rows=rows.to(inputs.device))
+
+
+def _kept(path: Path, count: int) -> Tensor | None:
+    """Read the features of `count` photographs; None where there are none or the file is torn."""
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError):
+        return None
+    return torch.from_numpy(rows) if len(rows) == count and rows.dtype == np.float32 else None
 
 
 def _compute(

@@ -83,12 +83,18 @@ def damage(folder: Path) -> str:
     Runs of earlier versions have no checksums: their logits must agree with their records.
     """
     run = read_sealed(folder / "run.json") or {}
-    for name, kept in run.get("files", {}).items():
+    for name in run.get("files", {}):
         if not (folder / name).is_file():
             return f"{name} is missing"
-        if checksum(folder / name) != kept:
+        if is_damaged(folder, name, run):
             return f"{name} is damaged"
     return "" if "files" in run else _disagreement(folder, run)
+
+
+def is_damaged(folder: Path, name: str, run: Mapping[str, Any]) -> bool:
+    """Tell whether a file is not the one whose checksum `run`, the content of run.json, holds."""
+    kept = run.get("files", {}).get(name)
+    return kept is not None and checksum(folder / name) != kept
 
 
 def set_aside(folder: Path) -> Path | None:

@@ -21,8 +21,8 @@ import numpy.typing as npt
 import yaml
 
 from bakeoff.documents import read_yaml_file
-from bakeoff.files import aside, checksum, sweep, write_json, write_text
-from bakeoff.integrity import State, checksums, read_sealed, sealed
+from bakeoff.files import aside, sweep, write_json, write_text
+from bakeoff.integrity import State, checksums, is_damaged, read_sealed, sealed
 from bakeoff.recipe import RecipeError, difference, digest, in_words, parse, validated
 from bakeoff.study import Row, Run, Study, rows
 
@@ -100,8 +100,7 @@ class RunFiles:
 
         Raises ValueError when they are not the ones that were written.
         """
-        kept = self.run.get("files", {}).get("predictions.npz")
-        if kept and checksum(self.folder / "predictions.npz") != kept:
+        if is_damaged(self.folder, "predictions.npz", self.run):
             raise ValueError(f"{self.folder / 'predictions.npz'} is damaged")
         with np.load(self.folder / "predictions.npz", allow_pickle=False) as arrays:
             return Predictions(*(arrays[f"{split}_{part}"] for part in ("ids", "labels", "logits")))
@@ -124,8 +123,8 @@ def write_study(folder: Path, study: Study) -> None:
         write_text(folder / "study.yaml", text)
     except (NotADirectoryError, FileExistsError):
         raise RecipeError(f"--out: {folder} cannot be a folder, a file is in the way") from None
-    except PermissionError:
-        raise RecipeError(f"--out: {folder} cannot be written to") from None
+    except OSError as error:
+        raise RecipeError(f"--out: {folder} cannot be written to: {error.strerror}") from None
 
 
 def read_study(folder: Path) -> Study:
@@ -216,6 +215,8 @@ def _refuse_changed_rows(folder: Path, study: Study) -> None:
     """Refuse a study whose rows are no longer what the runs in `folder` were made with."""
     for row in rows(study):
         for path in sorted(_place(folder, row).glob("seed-*/recipe.yaml")):
+            if is_damaged(path.parent, path.name, read_sealed(path.parent / "run.json") or {}):
+                continue
             try:
                 kept = parse(read_yaml_file(path)["recipe"])
             except (RecipeError, TypeError, LookupError, AttributeError):

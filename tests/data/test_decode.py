@@ -184,6 +184,16 @@ def test_too_many_pixels(corner):
         decode(bytes(bomb))
 
 
+def test_photographs_of_the_largest_phones_are_no_bombs(corner):
+    huge = bytearray(saved(corner, "BMP"))
+    huge[18:26] = struct.pack("<ii", 16_320, 12_288)
+    with pytest.raises(DecodeError, match="damaged: image file is truncated"):
+        decode(bytes(huge))
+    huge[18:26] = struct.pack("<ii", 70_000, 2)
+    with pytest.raises(DecodeError, match="a side over 65535"):
+        decode(bytes(huge))
+
+
 def test_floating_point_is_refused():
     data = saved(Image.fromarray(np.zeros((2, 2), dtype=np.float32)), "TIFF")
     with pytest.raises(DecodeError, match="no fixed range"):

@@ -97,7 +97,7 @@ def main() -> None:
     print(json.dumps(result, indent=2))
     if asked.out:
         asked.out.write_text(json.dumps(result, indent=2) + "\n")
-    raise SystemExit(set(counts) > {"loaded", "refused"})
+    raise SystemExit(bool(set(counts) - {"loaded", "refused"}))
 
 
 if __name__ == "__main__":

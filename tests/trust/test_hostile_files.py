@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pickle
 import struct
-import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,21 +19,10 @@ from bakeoff.models import weights, zoo
 from bakeoff.models.parts import Net
 from bakeoff.recipe import RecipeError, parse
 
-ENDURANCE = Path(__file__).parents[1] / "endurance"
+Program = Callable[[str], ModuleType]
 
 
-def program(name: str) -> ModuleType:
-    """Import one of the long programs, whose short run is a test."""
-    spec = importlib.util.spec_from_file_location(name, ENDURANCE / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_damaged_photographs_give_pixels_or_a_sentence() -> None:
+def test_damaged_photographs_give_pixels_or_a_sentence(program: Program) -> None:
     fuzz = program("fuzz_images")
     files = fuzz.originals()
     found = {n: fuzz.outcome(fuzz.damaged(n, files)[1]) for n in range(480)}
@@ -100,7 +88,7 @@ def test_nothing_in_a_weights_file_is_executed(
     assert not (tmp_path / "pwned").exists()
 
 
-def test_damaged_weights_load_or_are_refused(tmp_path: Path, net: Net) -> None:
+def test_damaged_weights_load_or_are_refused(tmp_path: Path, net: Net, program: Program) -> None:
     fuzz = program("fuzz_weights")
     found = {n: fuzz.outcome(n, tmp_path, net) for n in range(150)}
     assert set(found.values()) == {"loaded", "refused"}

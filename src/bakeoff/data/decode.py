@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +18,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 2**28  # above the largest phone cameras (200 megapixels), far below a bomb
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow itself would refuse those cameras, as damaged
+MAX_SIDE = 65_535  # what a JPEG can have at most
+MANY_PIXELS = 2**25  # larger ones are decoded one at a time: the largest take 3.4 GB
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow opens MPO as JPEG
 RULES = {
     "turned": "turned upright as its EXIF orientation says",
@@ -110,6 +113,8 @@ def _decode(data: bytes, suffix: str, max_pixels: int) -> Decoded:
     with Image.open(BytesIO(data), formats=FORMATS) as image:
         if image.width * image.height > max_pixels:
             raise DecodeError(f"{image.width} x {image.height} pixels, over {max_pixels} in all")
+        if max(image.size) > MAX_SIDE:
+            raise DecodeError(f"{image.width} x {image.height} pixels, a side over {MAX_SIDE}")
         if suffix in SUFFIX_FORMATS and image.format not in SUFFIX_FORMATS[suffix]:
             rules.append("suffix")
         if getattr(image, "n_frames", 1) > 1:
@@ -117,7 +122,9 @@ def _decode(data: bytes, suffix: str, max_pixels: int) -> Decoded:
         if image.mode.startswith("I") or any(_wide(str(tile[3])) for tile in image.tile):
             rules.append("sixteen_bit")
         said = _orientation(image)
-        rgb = _upright(image, rules)
+        many = image.width * image.height > MANY_PIXELS
+        with _one_at_a_time if many else nullcontext():
+            rgb = _upright(image, rules)
     if said in TURNS:
         rules.append("turned")
     return Decoded(rgb, tuple(rules))
@@ -177,6 +184,7 @@ def _unknown(data: bytes) -> str:
     return "not an image, or of a format that is not read (JPEG, PNG, WebP, GIF, BMP, TIFF are)"
 
 
+_one_at_a_time = threading.Lock()
 _lock = threading.Lock()
 _inside = 0
 _outer = warnings.catch_warnings()
