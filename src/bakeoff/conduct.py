@@ -17,9 +17,10 @@ from bakeoff.data.findings import Audit
 from bakeoff.decide import MOST_SEEDS, decisions, seconds
 from bakeoff.decide import until_decided as decide
 from bakeoff.display import Display, counted, showing
+from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.evidence.power import noise_floor as floor_of
 from bakeoff.evidence.reading import series
-from bakeoff.execute import Ended, Event, Measured, Started, execute
+from bakeoff.execute import execute
 from bakeoff.explain.keep import MOST_PANELS, keep_cams
 from bakeoff.explain.stored import CAMS
 from bakeoff.files import write_json

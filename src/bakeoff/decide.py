@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 from time import monotonic
 
+from bakeoff.events import Event
 from bakeoff.evidence.reading import series, shared_seeds
 from bakeoff.evidence.sequential import Decision, next_steps
-from bakeoff.execute import Event, Progress, execute
+from bakeoff.execute import Progress, execute
 from bakeoff.files import write_json
 from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings

@@ -1,6 +1,6 @@
 """A plan of runs, carried out here: everything is checked first, then one run after another.
 
-It yields what happens as events and shows nothing; `bakeoff.display` does that.
+It yields what happens (`bakeoff.events`) and shows nothing; `bakeoff.display` does that.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,47 +16,53 @@ import torch
 
 from bakeoff import files, integrity, machine, store
 from bakeoff.data.dataset import Dataset, load
+from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.explain.keep import keep_run_maps
 from bakeoff.explain.stored import MAPS
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import freeze
+from bakeoff.prepare import Job
 from bakeoff.recipe import Recipe
 from bakeoff.run import run
 from bakeoff.settings import Settings
-from bakeoff.store import Record
 from bakeoff.study import Run, Study
+from bakeoff.together import groups, head_size, run_together
 from bakeoff.train import TrainingError
 
 Progress = Callable[[str, int, int], None]
 
 _log = logging.getLogger(__name__)
+Datasets = dict[tuple[int, int], Dataset]
 
 
 @dataclass(frozen=True)
-class Started:
-    """A run begins or goes on."""
+class _Plan:
+    """A study under way: its folder, its photographs by stored side and split, and how it runs."""
 
-    run: Run
+    study: Study
+    folder: Path
+    datasets: Datasets
+    where: torch.device
+    settings: Settings
+    on_progress: Progress | None
 
+    def dataset(self, run_: Run) -> Dataset:
+        """The photographs of a run."""
+        return self.datasets[run_.row.recipe.side, run_.seeds["split"]]
 
-@dataclass(frozen=True)
-class Measured:
-    """A run's epoch is over."""
+    def identity(self, run_: Run) -> str:
+        """What the run is."""
+        start = weights.digest(run_.row.recipe.weights)
+        return store.identity(run_, self.dataset(run_).fingerprint, start)
 
-    run: Run
-    record: Record
+    def state(self, run_: Run) -> integrity.State:
+        """Where the run stands."""
+        return integrity.state(self.folder / run_.name, self.identity(run_))
 
-
-@dataclass(frozen=True)
-class Ended:
-    """A run is over: finished now, finished before (`reused`), or failed with a reason."""
-
-    run: Run
-    reused: bool = False
-    error: str = ""
-
-
-Event = Started | Measured | Ended
+    def alone(self, run_: Run, *, wait: bool) -> AbstractContextManager[bool]:
+        """Keep other processes off the run."""
+        place = self.folder / run_.name
+        return files.alone(place.with_name(f".{place.name}.lock"), wait=wait)
 
 
 def execute(
@@ -78,43 +84,84 @@ def execute(
         machine.deterministic()
     where = machine.device(settings.device)
     datasets = _datasets(study, runs, settings, on_progress)
-    for recipe in dict.fromkeys(run_.row.recipe for run_ in runs):
-        _check(recipe, len(next(iter(datasets.values())).classes), settings.offline)
+    num_classes = len(next(iter(datasets.values())).classes)
+    sizes = {
+        recipe: _check(recipe, num_classes, settings.offline)
+        for recipe in dict.fromkeys(run_.row.recipe for run_ in runs)
+    }
+    plan = _Plan(study, folder, datasets, where, settings, on_progress)
     store.write_study(folder, study)
     for run_ in runs:
-        _state(folder, run_, _dataset(datasets, run_))
+        plan.state(run_)
     for (_, seed), dataset in datasets.items():
         dataset.write_manifest(folder / f"split-{seed}.csv")
+    ended: set[str] = set()
+    for group in groups(runs, sizes, num_classes, datasets):
+        for event in _at_once(group, plan):
+            ended |= {event.run.name} if isinstance(event, Ended) else set()
+            yield event
+    yield from _one_by_one([run_ for run_ in runs if run_.name not in ended], plan)
+
+
+def _one_by_one(runs: Sequence[Run], plan: _Plan) -> Iterator[Event]:
+    """Carry out each run, at last those that another process had."""
     others = []
     for run_ in runs:
-        with _alone(folder, run_, wait=False) as free:
+        with plan.alone(run_, wait=False) as free:
             if free:
-                dataset = _dataset(datasets, run_)
-                yield from _carried_out(run_, study, dataset, folder, where, settings, on_progress)
+                yield from _carried_out(run_, plan)
             else:
                 others.append(run_)
     for run_ in others:
-        if on_progress:
-            on_progress(f"waiting for another process, which has {run_.name}", 0, 0)
-        with _alone(folder, run_, wait=True):
-            dataset = _dataset(datasets, run_)
-            yield from _carried_out(run_, study, dataset, folder, where, settings, on_progress)
+        if plan.on_progress:
+            plan.on_progress(f"waiting for another process, which has {run_.name}", 0, 0)
+        with plan.alone(run_, wait=True):
+            yield from _carried_out(run_, plan)
 
 
-def _carried_out(
-    run_: Run,
-    study: Study,
-    dataset: Dataset,
-    folder: Path,
-    where: torch.device,
-    settings: Settings,
-    on_progress: Progress | None,
-) -> Iterator[Event]:
+def _at_once(group: Sequence[Run], plan: _Plan) -> Iterator[Event]:
+    """Train those heads of `group` together that nobody has trained or is training.
+
+    What does not end here is left to be run by itself, and to say there what is wrong.
+    """
+    precision = machine.precision(group[0].row.recipe.precision, plan.where)
+    with ExitStack() as locks:
+        free = [run_ for run_ in group if locks.enter_context(plan.alone(run_, wait=False))]
+        jobs = [
+            Job(
+                plan.folder / run_.name,
+                run_,
+                plan.identity(run_),
+                plan.dataset(run_),
+                plan.where,
+                precision,
+                "",
+                plan.settings.offline,
+                plan.on_progress,
+            )
+            for run_ in free
+            if plan.state(run_) == "interrupted" or not (plan.folder / run_.name).exists()
+        ]
+        if len(jobs) < 2:
+            return
+        yield from (Started(job.run) for job in jobs)
+        try:
+            for run_, record in run_together(jobs):
+                if record:
+                    yield Measured(run_, record)
+                else:
+                    _keep_maps(run_, plan)
+                    yield Ended(run_)
+        except Exception as failure:
+            _log.warning("heads could not be trained together: %s", _said(failure))
+
+
+def _carried_out(run_: Run, plan: _Plan) -> Iterator[Event]:
     """Carry out one run, unless it is finished and whole; yield what happens."""
-    place = folder / run_.name
+    place = plan.folder / run_.name
     if damaged := integrity.set_aside(place):
         _log.warning("%s: run.json is damaged; kept as %s, run again", place, damaged.name)
-    finished = _state(folder, run_, dataset) == "finished"
+    finished = plan.state(run_) == "finished"
     if finished and (said := integrity.damage(place)):
         _log.warning("%s: %s; it is run again", place, said)
         finished = False
@@ -123,8 +170,9 @@ def _carried_out(
     error = ""
     try:
         if not finished:
+            dataset, offline = plan.dataset(run_), plan.settings.offline
             for record in run(
-                place, run_, dataset, where, offline=settings.offline, on_progress=on_progress
+                place, run_, dataset, plan.where, offline=offline, on_progress=plan.on_progress
             ):
                 yield Measured(run_, record)
     except TrainingError as failure:
@@ -133,20 +181,20 @@ def _carried_out(
         error = _said(failure)
         with suppress(OSError):
             more = {"error": error, "traceback": traceback.format_exc()}
-            store.write_state(place, run_, _identity(run_, dataset), "failed", **more)
-    if not error and run_.seed == study.seeds[0]:
-        _keep_maps(place, run_, dataset, where, settings)
+            store.write_state(place, run_, plan.identity(run_), "failed", **more)
+    if not error:
+        _keep_maps(run_, plan)
     yield Ended(run_, reused=finished, error=error)
 
 
-def _keep_maps(
-    place: Path, run_: Run, dataset: Dataset, where: torch.device, settings: Settings
-) -> None:
-    """Keep maps of a finished run that has none; without them the run is as good as with."""
-    if (place / MAPS).is_file():
+def _keep_maps(run_: Run, plan: _Plan) -> None:
+    """Keep maps of a finished run with the study's first seed; it is as good without them."""
+    place, dataset = plan.folder / run_.name, plan.dataset(run_)
+    if run_.seed != plan.study.seeds[0] or (place / MAPS).is_file():
         return
     try:
-        keep_run_maps(place, dataset, run_.seeds["init"], where, offline=settings.offline)
+        init, offline = run_.seeds["init"], plan.settings.offline
+        keep_run_maps(place, dataset, init, plan.where, offline=offline)
     except Exception as failure:  # pictures must not cost a study
         _log.warning("%s: no maps could be kept: %s", place, _said(failure))
 
@@ -157,14 +205,6 @@ def _said(failure: Exception) -> str:
         return f"{failure.strerror} ({failure.filename})" if failure.filename else failure.strerror
     first = str(failure).strip().split("\n", maxsplit=1)[0]
     return f"{type(failure).__name__}: {first}" if first else type(failure).__name__
-
-
-def _alone(folder: Path, run_: Run, *, wait: bool) -> AbstractContextManager[bool]:
-    place = folder / run_.name
-    return files.alone(place.with_name(f".{place.name}.lock"), wait=wait)
-
-
-Datasets = dict[tuple[int, int], Dataset]
 
 
 def _datasets(
@@ -185,21 +225,12 @@ def _datasets(
     }
 
 
-def _dataset(datasets: Datasets, run_: Run) -> Dataset:
-    return datasets[run_.row.recipe.side, run_.seeds["split"]]
+def _check(recipe: Recipe, num_classes: int, offline: bool) -> int | None:
+    """Build the net once, so that names, patterns, sizes and weights are known to fit.
 
-
-def _identity(run_: Run, dataset: Dataset) -> str:
-    return store.identity(run_, dataset.fingerprint, weights.digest(run_.row.recipe.weights))
-
-
-def _state(folder: Path, run_: Run, dataset: Dataset) -> integrity.State:
-    return integrity.state(folder / run_.name, _identity(run_, dataset))
-
-
-def _check(recipe: Recipe, num_classes: int, offline: bool) -> None:
-    """Build the net once, so that names, patterns, sizes and weights are known to fit."""
+    Returns how many features enter its head, where nothing else is trained (see `together`).
+    """
     zoo.check_size(recipe, num_classes)
     with torch.random.fork_rng(devices=[]), machine.quiet():
         net = zoo.build(recipe, num_classes, offline=offline)
-    freeze(net, recipe.freeze)
+    return head_size(recipe, net, freeze(net, recipe.freeze))

@@ -14,6 +14,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from bakeoff.recipe import Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Losses = Callable[[Tensor, Tensor], Tensor]
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -61,10 +62,7 @@ def loss_of(recipe: Recipe, labels: Tensor, num_classes: int) -> Loss:
     `labels` (N,) are those of the training split; they decide balanced class weights, which are
     N / (C x count), as scikit-learn has them.
     """
-    weight = None
-    if recipe.class_weights == "balanced":
-        counts = torch.bincount(labels, minlength=num_classes)
-        weight = len(labels) / (num_classes * counts.clamp(min=1).float())
+    weight = _class_weights(recipe, labels, num_classes)
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(
@@ -72,6 +70,30 @@ def loss_of(recipe: Recipe, labels: Tensor, num_classes: int) -> Loss:
         )
 
     return loss
+
+
+def losses_of(recipe: Recipe, labels: Tensor, num_classes: int) -> Losses:
+    """Return `loss_of` for S batches at once: (S, B, C) logits, (S, B) labels -> (S,)."""
+    weight = _class_weights(recipe, labels, num_classes)
+
+    def losses(logits: Tensor, targets: Tensor) -> Tensor:
+        each = F.cross_entropy(
+            logits.flatten(0, 1),
+            targets.flatten(),
+            weight=weight,
+            label_smoothing=recipe.label_smoothing,
+            reduction="none",
+        ).view_as(targets)
+        return each.mean(1) if weight is None else each.sum(1) / weight[targets].sum(1)
+
+    return losses
+
+
+def _class_weights(recipe: Recipe, labels: Tensor, num_classes: int) -> Tensor | None:
+    if recipe.class_weights != "balanced":
+        return None
+    counts = torch.bincount(labels, minlength=num_classes)
+    return len(labels) / (num_classes * counts.clamp(min=1).float())
 
 
 def eager(fabric: Fabric, model: nn.Module, optimizer_: Optimizer, loss: Loss) -> Step:

@@ -4,8 +4,7 @@
     <study folder>/<table>/<variant>/seed-<n>/     one run: the files named below
 
 Every file is written aside, flushed and renamed, so that a reader sees all of it or none. A run is
-finished when its run.json says so, which holds the checksums of the others and of itself; whoever
-reads before that sees a run that is under way.
+finished when its run.json says so, which holds the checksums of the others and of itself.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Finished:
-    """What is known at the end of a run, beside its records and predictions."""
+    """What is known at the end of a run; `seconds` is its share of those trained `at_once`."""
 
     classes: tuple[str, ...]
     best_epoch: int
@@ -79,6 +78,7 @@ class Finished:
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     fp32_because: str = ""
+    at_once: int = 1
 
 
 @dataclass(frozen=True)

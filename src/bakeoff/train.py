@@ -213,14 +213,15 @@ def changing(model: nn.Module) -> dict[str, Tensor]:
 def _remember(training: Training, record: Record) -> None:
     training.records.append(record)
     training.under_way = None
-    if not training.best_epoch or _rank(record) > _rank(training.records[training.best_epoch - 1]):
+    if not training.best_epoch or rank(record) > rank(training.records[training.best_epoch - 1]):
         training.best_epoch = record.epoch
         training.best = {
             name: tensor.detach().clone() for name, tensor in changing(training.model).items()
         }
 
 
-def _rank(record: Record) -> tuple[float, float]:
+def rank(record: Record) -> tuple[float, float]:
+    """Say how good an epoch was, higher is better: validation accuracy, of equals lower loss."""
     loss = record.validation_loss
     return record.validation_accuracy, -loss if np.isfinite(loss) else -np.inf
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bakeoff import decide, store
-from bakeoff.execute import Ended, Event
+from bakeoff.events import Ended, Event
 from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings
 from bakeoff.study import Run, Study

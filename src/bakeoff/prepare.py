@@ -1,0 +1,105 @@
+"""A run made ready: its net with start weights, what of it is frozen, what enters the rest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from bakeoff import features, machine, seeds, step, train
+from bakeoff.data.cache import cache_dir
+from bakeoff.data.dataset import Dataset
+from bakeoff.data.photographs import SPLITS
+from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels, share_of
+from bakeoff.models import weights, zoo
+from bakeoff.models.parts import Net, freeze, frozen_prefix, tail
+from bakeoff.recipe import Recipe
+from bakeoff.study import Run
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, where its folder is, and how it is carried out."""
+
+    folder: Path
+    run: Run
+    identity: str
+    dataset: Dataset
+    where: torch.device
+    precision: str
+    fp32_because: str
+    offline: bool
+    on_progress: Progress | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A net with its start weights, what of it is frozen, and what enters the rest of it."""
+
+    fabric: Fabric
+    net: Net
+    frozen: frozenset[str]
+    inputs: Inputs
+    training: train.Training
+
+
+def split_of(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, torch.Tensor]:
+    """Return the rows of each split; of train only the recipe's share."""
+    split = {name: torch.from_numpy(dataset.indices(name)) for name in SPLITS}
+    if recipe.train_share < 1:
+        labels = torch.from_numpy(dataset.labels)[split["train"]]
+        drawing = seeds.generator("subset", seed)
+        split["train"] = share_of(split["train"], labels, recipe.train_share, drawing)
+    return split
+
+
+def prepare(job: Job) -> Prepared:
+    """Build the net and put before its learning part what has to enter it."""
+    dataset, where = job.dataset, job.where
+    recipe, classes = job.run.row.recipe, len(dataset.classes)
+    torch.manual_seed(seeds.number("init", job.run.seeds["init"]))
+    net = zoo.build(recipe, classes, offline=job.offline)
+    frozen = freeze(net, recipe.freeze)
+    fabric = machine.fabric(where, job.precision)
+    net.module.to(where).to(memory_format=torch.channels_last)
+    inputs = from_pixels(
+        dataset.pixels, dataset.labels, net, classes, recipe.size, recipe.augment, where
+    )
+    prefix = frozen_prefix(net, frozen) if recipe.augment == NO_AUGMENT else 0
+    if prefix:
+        start = weights.digest(recipe.weights)
+        drawn = job.run.seeds["init"] if start == "none" else None
+        inputs = features.cached(
+            fabric,
+            net,
+            prefix,
+            inputs,
+            key=(start, drawn, dataset.digests, recipe.side, job.precision),
+            folder=cache_dir() / "features",
+            on_progress=job.on_progress,
+        )
+        fabric = machine.fabric(where, "fp32")
+    optimizer = step.optimizer(recipe, net.module.parameters())
+    model, wrapped = fabric.setup(tail(net, prefix), optimizer)
+    return Prepared(fabric, net, frozen, inputs, train.Training(model, wrapped))
+
+
+def proof(net: Net, frozen: frozenset[str]) -> str:
+    """Hash every frozen tensor and the buffers of modules that are wholly frozen."""
+    state = net.module.state_dict()
+    names = set(frozen)
+    for module_name, module in net.module.named_modules():
+        own = [f"{module_name}.{name}" for name, _ in module.named_parameters(recurse=False)]
+        if own and set(own) <= frozen:
+            names |= {f"{module_name}.{name}" for name, _ in module.named_buffers(recurse=False)}
+    content = hashlib.sha256()
+    for name in sorted(names & set(state)):
+        content.update(name.encode())
+        content.update(state[name].detach().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()
