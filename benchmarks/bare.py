@@ -1,0 +1,68 @@
+"""The bare PyTorch step that everything else is measured against, on resident random tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bakeoff import machine
+from bakeoff.models import zoo
+from bakeoff.models.parts import freeze, frozen_prefix, tail
+from bakeoff.recipe import Recipe
+
+WARM_STEPS = 3
+Step = Callable[[], None]
+
+
+def step(recipe: Recipe, num_classes: int, where: torch.device) -> Step:
+    """Return forward, loss, backward and update of what learns, as fast as plain PyTorch has it.
+
+    Precision, layout, optimiser and batch are those of the recipe. Of a net with a frozen beginning
+    only the rest is trained, in fp32, on random features.
+    """
+    net = zoo.build(recipe, num_classes)
+    net.module.to(where).to(memory_format=torch.channels_last)
+    prefix = frozen_prefix(net, freeze(net, recipe.freeze))
+    rows = torch.randn(recipe.batch, 3, recipe.size, recipe.size, device=where)
+    rows = rows.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for part in net.parts[:prefix]:
+            rows = part.module(rows)
+    precision = "fp32" if prefix else machine.precision(recipe.precision, where)
+    labels = torch.randint(num_classes, (recipe.batch,), device=where)
+    return _step(tail(net, prefix).train(), rows, labels, recipe.lr, precision == "bf16")
+
+
+def _step(module: nn.Module, rows: Tensor, labels: Tensor, lr: float, bf16: bool) -> Step:
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr, fused=True)
+
+    def one() -> None:
+        with torch.autocast(rows.device.type, torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(module(rows), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return one
+
+
+def seconds(one: Callable[[], object], count: int, where: torch.device) -> float:
+    """Return the seconds a call of `one` takes, over `count` calls after some to warm up."""
+    for _ in range(WARM_STEPS):
+        one()
+    _wait(where)
+    began = perf_counter()
+    for _ in range(count):
+        one()
+    _wait(where)
+    return (perf_counter() - began) / count
+
+
+def _wait(where: torch.device) -> None:
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
