@@ -23,7 +23,7 @@ from bakeoff.evidence.reading import series
 from bakeoff.execute import execute
 from bakeoff.explain.keep import MOST_PANELS, keep_cams
 from bakeoff.explain.stored import CAMS
-from bakeoff.files import write_json
+from bakeoff.files import alone, write_json
 from bakeoff.handover import best_run, hand_over
 from bakeoff.recipe import RecipeError, parse
 from bakeoff.report import rows_of, write
@@ -148,10 +148,11 @@ def _check(job: Job, side: int) -> Audit | None:
 
 def _report(job: Job, tables: set[str], found: Audit | None) -> None:
     """Write the report, print the rows of `tables`, and say where report and model lie."""
-    if found:
-        write_json(job.folder / "check.json", found.as_json())
-    _explain(job)
-    paths, best = write(job.folder), hand_over(job.folder)
+    with alone(job.folder / ".report.lock", wait=True):  # processes that share a study take turns
+        if found:
+            write_json(job.folder / "check.json", found.as_json())
+        _explain(job)
+        paths, best = write(job.folder), hand_over(job.folder)
     show([row for row in rows_of(job.folder) if row.table in tables], job.out)
     job.out.print(f"Report: {paths.page}", soft_wrap=True)
     if best:
