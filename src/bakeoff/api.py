@@ -51,7 +51,7 @@ def train(
     or dotted. Raises RecipeError or DataError for what cannot be trained, TrainingError for a run
     that failed.
 
-    >>> small = {"model": "baseline", "size": 32, "net.padding": 1, "epochs": 2}
+    >>> small = {"model": "baseline", "size": 32, "net": {"width": 4, "padding": 1}, "epochs": 4}
     >>> model = train("photographs", weights="none", recipe=small)
     >>> model.classes
     ('a', 'b')
@@ -74,7 +74,7 @@ def compare(
     `study` is a Study, a file, or the name of a shipped one; `seeds` is how many to have, by
     default its own. What is finished already is not repeated. Raises as `train` does.
 
-    >>> small = {"model": "baseline", "size": 32, "net.padding": 1, "epochs": 2}
+    >>> small = {"model": "baseline", "size": 32, "net": {"width": 4, "padding": 1}, "epochs": 4}
     >>> nets = {"recipe": small, "variants": {"silu": {"net.activation": "silu"}}}
     >>> mine = Study(name="mine", data={"source": "photographs"}, tables={"nets": nets})
     >>> [(row.variant, row.n) for row in compare(mine)]

@@ -39,7 +39,9 @@ def predict(
         found, total = predict_.expand(paths, sys.stdin)
         from bakeoff.classifier import load
         from bakeoff.data.audit_view import counting
+        from bakeoff.machine import keep_memory
 
+        keep_memory()
         classifier = load(model, device=device)
         threshold = classifier.threshold(accept_error)
         if classifier.trust is None:
@@ -77,7 +79,9 @@ def export(
         from bakeoff.data.audit_view import counting
         from bakeoff.export import DriftError
         from bakeoff.export import export as exported
+        from bakeoff.machine import keep_memory
 
+        keep_memory()
         try:
             with counting(err) as progress:
                 made = exported(

@@ -21,7 +21,7 @@ from bakeoff.inputs import seen
 
 MOST_DIFFERENCE = 1e-3
 BATCHES = (1, 32)
-REPEATS = 10
+LEAST_REPEATS, MOST_REPEATS, SECONDS = 3, 10, 2.0  # to time one batch
 
 
 class DriftError(ValueError):
@@ -95,21 +95,19 @@ def demand(parity: Parity) -> None:
 
 def latency(own: Ask, theirs: Ask, example: Array) -> list[dict[str, float]]:
     """Time PyTorch's net and the exported one on batches of copies of `example` (1, …)."""
-    return [
-        {
-            "batch": batch,
-            "repeats": REPEATS,
-            "torch_milliseconds": _milliseconds(own, np.repeat(example, batch, axis=0)),
-            "export_milliseconds": _milliseconds(theirs, np.repeat(example, batch, axis=0)),
-        }
-        for batch in BATCHES
-    ]
+    times = []
+    for size in BATCHES:
+        batch = np.repeat(example, size, axis=0)
+        mine, other = _milliseconds(own, batch), _milliseconds(theirs, batch)
+        times.append({"batch": size, "torch_milliseconds": mine, "export_milliseconds": other})
+    return times
 
 
 def _milliseconds(ask: Ask, batch: Array) -> float:
+    """Return the median over a few repetitions, after one that does not count."""
     ask(batch)
-    times = []
-    for _ in range(REPEATS):
+    times: list[float] = []
+    while len(times) < LEAST_REPEATS or (len(times) < MOST_REPEATS and sum(times) < SECONDS):
         began = perf_counter()
         ask(batch)
         times.append(perf_counter() - began)
