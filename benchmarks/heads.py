@@ -29,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = {"source": options.data}
     if options.data == "plates":
         data = studies.drawn(options.photographs)
-    recipe = RECIPE | {"weights": options.weights, "size": options.size, "epochs": options.epochs}
-    with studies.fresh_cache():
+    recipe = RECIPE | {"size": options.size, "epochs": options.epochs}
+    with studies.fresh_cache() as cache:
+        recipe["weights"] = _weights(options.weights, cache)
         results = compared(recipe, data, options.seeds, options.rounds)
     columns = ("", "seconds", "price in runs")
     rows = [
@@ -71,11 +72,25 @@ def compared(
     return {"runs": len(every), **medians, "price": price, "rounds": measured}
 
 
+def _weights(asked: str, folder: Path) -> str:
+    """Return the weights to start from; for `none` a file of random ones, the same for all seeds.
+
+    Otherwise every seed would have a backbone, and features, of its own.
+    """
+    if asked != "none":
+        return asked
+    from benchmarks.jobs import Job, write_start
+
+    drawn = folder / "random.safetensors"
+    write_start(Job("heads", "resnet18", 224, 1, 1, 1e-3, num_classes=2), "none", drawn)
+    return str(drawn)
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.heads", description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="plates", help="photographs; drawn ones by default")
     parser.add_argument("--photographs", type=int, default=12_500, help="how many to draw")
-    parser.add_argument("--weights", default="imagenet", help="of ResNet-18: imagenet or a file")
+    parser.add_argument("--weights", default="imagenet", help="imagenet, a file or none")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=10)

@@ -22,10 +22,25 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+class FixedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that always is in eval mode, as bakeoff keeps it where it is frozen.
+
+    Left to itself in a peer's loop it drifts, and the head is judged on other features than it saw.
+    """
+
+    def train(self, mode: bool = True) -> FixedBatchNorm2d:  # noqa: ARG002
+        """Stay in eval mode."""
+        return super().train(False)
+
+
 def net(job: Job) -> nn.Module:
-    """Return the job's net on the device, with its start weights; all but the head frozen."""
+    """Return the job's net on the device, with its start weights.
+
+    With `freeze` only the head learns, and batch norm is fixed.
+    """
     if job.model == "resnet18":
-        module: nn.Module = resnet18(num_classes=job.num_classes)
+        norm = FixedBatchNorm2d if job.freeze else nn.BatchNorm2d
+        module: nn.Module = resnet18(num_classes=job.num_classes, norm_layer=norm)
     else:
         module = small_net(NetOptions(), job.num_classes)
     module.load_state_dict(load_file(job.start))
@@ -33,7 +48,7 @@ def net(job: Job) -> nn.Module:
         *_, head = (child for child in module.modules() if isinstance(child, nn.Linear))
         module.requires_grad_(False)
         head.requires_grad_(True)
-    module.to(device())
+    module.train().to(device())
     return module.to(memory_format=torch.channels_last) if job.fast else module
 
 

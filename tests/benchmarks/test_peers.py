@@ -48,9 +48,21 @@ def test_all_start_from_the_tensors_that_bakeoff_starts_from(job: jobs.Job) -> N
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.state_dict().items())
 
 
-def test_with_freeze_the_head_alone_learns(job: jobs.Job) -> None:
-    learning = given.net(replace(job, freeze=True)).named_parameters()
-    assert [name for name, each in learning if each.requires_grad] == ["fc.weight", "fc.bias"]
+def test_with_freeze_the_head_alone_learns_and_batch_norm_stays(job: jobs.Job) -> None:
+    net = given.net(replace(job, freeze=True))
+    learning = [name for name, each in net.named_parameters() if each.requires_grad]
+    assert learning == ["fc.weight", "fc.bias"]
+    before = {name: each.clone() for name, each in net.named_buffers()}
+    net.train()(torch.randn(4, 3, 32, 32))
+    assert net.training
+    assert all(torch.equal(each, before[name]) for name, each in net.named_buffers())
+
+
+def test_without_freeze_batch_norm_learns(job: jobs.Job) -> None:
+    net = given.net(job)
+    before = net.bn1.running_mean.clone()
+    net(torch.randn(4, 3, 32, 32))
+    assert not torch.equal(net.bn1.running_mean, before)
 
 
 def test_evaluation_sees_the_centre_square_normalised(job: jobs.Job) -> None:
