@@ -35,24 +35,30 @@ class Whole(nn.Module):
 
     def forward(self, photographs: Tensor) -> Tensor:
         """Return the probabilities (N, C)."""
-        across, down = _positions(photographs[0, 0, :, 0]), _positions(photographs[0, :, 0, 0])
-        height, width = down[-1] + 0.5, across[-1] + 0.5
-        edge, side = torch.minimum(height, width), self.side
-        levels = torch.cond(
-            height - side > 2 * (width - side).clamp(min=0),
-            lambda x, rows, columns: _rounded(_rounded(rows @ x) @ columns.T),
-            lambda x, rows, columns: _rounded(rows @ _rounded(x @ columns.T)),
-            (
-                photographs.permute(0, 3, 1, 2).double(),  # (N, 3, H, W)
-                _weights(down, edge, side),
-                _weights(across, edge, side),
-            ),
-        )  # (N, 3, S, S)
-        start = centre_start(side, self.size)
+        levels = resized(photographs, self.side)
+        start = centre_start(self.side, self.size)
         end = start + self.size
         seen = (levels[:, :, start:end, start:end].float() * (1 / 255) - self.mean) / self.std
         logits: Tensor = self.net(seen)
         return torch.softmax(logits.double() / self.temperature, dim=1).float()
+
+
+def resized(photographs: Tensor, side: int) -> Tensor:
+    """Return the centre squares of uint8 (N, H, W, 3), resized: levels (N, 3, S, S), S = side."""
+    across, down = _positions(photographs[0, 0, :, 0]), _positions(photographs[0, :, 0, 0])
+    height, width = down[-1] + 0.5, across[-1] + 0.5
+    edge = torch.minimum(height, width)
+    levels: Tensor = torch.cond(
+        height - side > 2 * (width - side).clamp(min=0),
+        lambda x, rows, columns: _rounded(_rounded(rows @ x) @ columns.T),
+        lambda x, rows, columns: _rounded(rows @ _rounded(x @ columns.T)),
+        (
+            photographs.permute(0, 3, 1, 2).double(),  # (N, 3, H, W)
+            _weights(down, edge, side),
+            _weights(across, edge, side),
+        ),
+    )
+    return levels
 
 
 def _positions(row: Tensor) -> Tensor:

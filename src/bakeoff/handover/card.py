@@ -73,10 +73,8 @@ def write_exports(folder: Path) -> None:
     """Write the card's last section again, from what `folder`/export says was measured."""
     path = folder / NAME
     text = path.read_text(encoding="utf-8") if path.is_file() else f"# {folder.resolve().name}\n"
-    found = [
-        json.loads(each.read_text("utf-8")) for each in sorted(folder.glob("export/to-*.json"))
-    ]
-    more = _template("exports.md.j2").render(exports=found, head=EXPORTS) if found else ""
+    told = [json.loads(each.read_text("utf-8")) for each in sorted(folder.glob("export/*.json"))]
+    more = _template("exports.md.j2").render(exports=told, head=EXPORTS) if told else ""
     write_text(path, text.partition(f"\n{EXPORTS}")[0].rstrip("\n") + "\n" + more)
 
 

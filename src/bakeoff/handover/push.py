@@ -21,7 +21,8 @@ def contents(folder: Path) -> list[Path]:
     if not (folder / "model.safetensors").is_file():
         raise RecipeError(f"{folder}: no model.safetensors here")
     found = (path for pattern in KNOWN for path in sorted(folder.glob(pattern)))
-    return [path for path in found if path.is_file() and not path.is_symlink()]
+    plain = (path for path in found if path.is_file() and not path.is_symlink())
+    return [path for path in plain if not path.name.startswith(".")]
 
 
 def check_name(repository: str) -> None:
