@@ -51,19 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts = options.parts.split(",")
     if unknown := [name for name in parts if name not in PARTS]:
         raise SystemExit(f"--parts: there is no {unknown[0]}; there are: {', '.join(PARTS)}")
-    results: dict[str, Any] = {}
     if "steps" in parts:
-        results["steps"] = swept(lambda net, batch: steps(net, batch, torch.device("cuda")))
+        found = swept(lambda net, batch: steps(net, batch, torch.device("cuda")))
+        print(harness.write("gpu-steps", {"size": 224, "steps": STEPS}, found, options.out))
     if "epochs" in parts:
         with studies.fresh_cache():
-            results["epochs"] = swept(lambda net, batch: epochs(net, batch, options.data))
-    if "study" in parts:
-        results["study"] = whole_study(options)
-        print(f"food101-20: {results['study']['seconds'] / 60:.1f} minutes")
-    if results:
-        print(harness.write("gpu", {"size": 224, "steps": STEPS}, results, options.out))
+            found = swept(lambda net, batch: epochs(net, batch, options.data))
+        print(harness.write("gpu-epochs", {"size": 224}, found, options.out))
     if "peers" in parts:
         _peers(options)
+    if "study" in parts:
+        found = whole_study(options)
+        print(f"food101-20: {found['seconds'] / 60:.1f} minutes")
+        print(harness.write("gpu-study", {"set": options.set}, found, options.out))
 
 
 def swept(measure: Callable[[str, int], Mapping[str, float]]) -> dict[str, dict[str, Any]]:
@@ -124,7 +124,7 @@ def whole_study(options: argparse.Namespace) -> dict[str, Any]:
         done = subprocess.run(
             [*call, *changes, "--out", folder], env=harness.environment(), check=False
         )
-    return {"seconds": perf_counter() - began, "set": options.set, "failed": bool(done.returncode)}
+    return {"seconds": perf_counter() - began, "failed": bool(done.returncode)}
 
 
 def _one(make: Callable[..., Any], recipe: Any, where: torch.device) -> Callable[[], object]:

@@ -48,16 +48,16 @@ class Contender:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     jobs, contenders = chosen([name for name in options.only.split(",") if name])
-    results = {}
+    kept = {name: value for name, value in vars(options).items() if name in ("rounds", "quick")}
     for job in jobs:
         with tempfile.TemporaryDirectory() as work:
             sized = _sized(job, options)
             prepared = prepare(sized, options.data, options.weights, Path(work))
             measured = _measured(prepared, contenders, options, Path(work))
-        results[job.name] = {"job": _facts(sized), "contenders": summary(measured)}
-        _show(job.name, results[job.name]["contenders"])
-    kept = {name: value for name, value in vars(options).items() if name in ("rounds", "quick")}
-    print(harness.write("peers", kept, results, options.out))
+        results = summary(measured)
+        _show(job.name, results)
+        settings = {**kept, "job": _facts(sized)}
+        print(harness.write(f"peers-{job.name}", settings, results, options.out))
 
 
 def chosen(only: Sequence[str]) -> tuple[list[Job], list[Contender]]:
