@@ -109,9 +109,7 @@ def test_damaged_predictions_count_as_failed(made: Path, content: bytes | None) 
     assert "predictions.npz cannot be read" in row.notes[0]
 
 
-def test_a_diverged_run_does_not_break_the_table(
-    made: Path, rewrite: Callable[..., None]
-) -> None:
+def test_a_diverged_run_does_not_break_the_table(made: Path, rewrite: Callable[..., None]) -> None:
     folder = made / "custom/custom2/seed-1"
     bad = np.full((10, 5), np.nan, np.float32)
     found = store.Predictions(np.array(list("abcdefghij")), np.arange(10) % 5, bad)
