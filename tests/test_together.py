@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def test_a_folder_is_as_if_the_run_had_been_alone(
 def test_what_is_finished_is_not_trained_again(
     place: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executing, "run_together", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(executing, "run_together", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(executing, "run", lambda *_, **__: pytest.fail("trained again"))
     asked = study(place)
     events = list(executing.execute(asked, runs(asked), made, Settings("cpu")))
@@ -158,3 +159,24 @@ def test_too_much_work_is_done_in_parts(
         for path in sorted(tmp_path.glob("heads/*/seed-*/run.json"))
     ]
     assert sorted(counts) == [1, 3, 3, 3], "three at once, and one that is left"
+
+
+@pytest.mark.parametrize("ended", [0, 1, 3])
+def test_killed_together_they_end_with_the_same_bits(
+    place: Path, tmp_path: Path, ended: int
+) -> None:
+    """A kill leaves what lies on the disk then: with none finished, one, or all but one."""
+    asked = study(place, {"faster": VARIANTS["faster"]}, epochs=3)
+    events = executing.execute(asked, runs(asked), tmp_path / "whole", Settings("cpu"))
+    left = ended
+    for event in events:
+        left -= isinstance(event, Ended)
+        if isinstance(event, Measured | Ended) and not left and not (tmp_path / "killed").exists():
+            shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    states = {run.state for run in store.read_runs(tmp_path / "killed")}
+    assert "running" in states
+    list(executing.execute(asked, runs(asked), tmp_path / "killed", Settings("cpu")))
+    for one in (tmp_path / "whole").glob("heads/*/seed-*"):
+        other = tmp_path / "killed" / one.relative_to(tmp_path / "whole")
+        for name in ("model/model.safetensors", "predictions.npz"):
+            assert (one / name).read_bytes() == (other / name).read_bytes(), (one, name)

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bakeoff import features, prepare, seeds, step, store
 from bakeoff import run as running
-from bakeoff import seeds, step, store
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
 from bakeoff.inputs import NO_AUGMENT, from_pixels, share_of
@@ -194,7 +194,7 @@ def test_cached_features_give_the_logits_of_the_uncached_path(
     tmp_path: Path, plates: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = finished(tmp_path / "cached", RESNET, plates)
-    monkeypatch.setattr(running, "frozen_prefix", lambda *_: 0)
+    monkeypatch.setattr(prepare, "frozen_prefix", lambda *_: 0)
     whole = finished(tmp_path / "whole", RESNET, plates)
     for name, tensor in weights_of(cached).items():
         torch.testing.assert_close(tensor, weights_of(whole)[name], rtol=0, atol=2e-5)
@@ -206,7 +206,7 @@ def test_features_are_computed_once_and_are_the_prefix_s_outputs(
     tmp_path: Path, plates: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
-    original: Callable[..., torch.Tensor] = running.features._compute
+    original: Callable[..., torch.Tensor] = features._compute
 
     def counted(*arguments: Any) -> torch.Tensor:
         computed.append(1)
@@ -214,7 +214,7 @@ def test_features_are_computed_once_and_are_the_prefix_s_outputs(
 
     weights = tmp_path / "start.pth"
     torch.save(zoo.build(parse(RESNET), 10).module.state_dict(), weights)
-    monkeypatch.setattr(running.features, "_compute", counted)
+    monkeypatch.setattr(features, "_compute", counted)
     fields = {**RESNET, "weights": str(weights)}
     for seed, lr in ((0, 1e-3), (1, 1e-2)):
         finished(tmp_path / f"run{seed}", {**fields, "lr": lr}, plates, seed)
@@ -223,9 +223,9 @@ def test_features_are_computed_once_and_are_the_prefix_s_outputs(
     prefix = frozen_prefix(net, freeze(net, ["backbone"]))
     net.module.eval()
     images = torch.randn(2, 3, 32, 32)
-    features = through(net.parts[:prefix], images)
-    assert features.shape == (2, 512)
-    torch.testing.assert_close(tail(net, prefix)(features), net.module(images))
+    outputs = through(net.parts[:prefix], images)
+    assert outputs.shape == (2, 512)
+    torch.testing.assert_close(tail(net, prefix)(outputs), net.module(images))
 
 
 def test_bf16_stays_near_fp32(tmp_path: Path, plates: Dataset) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from bakeoff import files, integrity, machine, store
+from bakeoff import checkpoint, files, integrity, machine, store
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.explain.keep import keep_run_maps
@@ -26,7 +26,7 @@ from bakeoff.recipe import Recipe
 from bakeoff.run import run
 from bakeoff.settings import Settings
 from bakeoff.study import Run, Study
-from bakeoff.together import groups, head_size, run_together
+from bakeoff.together import begun_with, groups, head_size, run_together
 from bakeoff.train import TrainingError
 
 Progress = Callable[[str, int, int], None]
@@ -58,6 +58,12 @@ class _Plan:
     def state(self, run_: Run) -> integrity.State:
         """Where the run stands."""
         return integrity.state(self.folder / run_.name, self.identity(run_))
+
+    def job(self, run_: Run) -> Job:
+        """The run and how it is carried out."""
+        precision = machine.precision(run_.row.recipe.precision, self.where)
+        what = self.folder / run_.name, run_, self.identity(run_), self.dataset(run_)
+        return Job(*what, self.where, precision, "", self.settings.offline, self.on_progress)
 
     def alone(self, run_: Run, *, wait: bool) -> AbstractContextManager[bool]:
         """Keep other processes off the run."""
@@ -124,36 +130,40 @@ def _at_once(group: Sequence[Run], plan: _Plan) -> Iterator[Event]:
 
     What does not end here is left to be run by itself, and to say there what is wrong.
     """
-    precision = machine.precision(group[0].row.recipe.precision, plan.where)
     with ExitStack() as locks:
         free = [run_ for run_ in group if locks.enter_context(plan.alone(run_, wait=False))]
-        jobs = [
-            Job(
-                plan.folder / run_.name,
-                run_,
-                plan.identity(run_),
-                plan.dataset(run_),
-                plan.where,
-                precision,
-                "",
-                plan.settings.offline,
-                plan.on_progress,
-            )
-            for run_ in free
-            if plan.state(run_) == "interrupted" or not (plan.folder / run_.name).exists()
-        ]
-        if len(jobs) < 2:
-            return
-        yield from (Started(job.run) for job in jobs)
-        try:
-            for run_, record in run_together(jobs):
-                if record:
-                    yield Measured(run_, record)
-                else:
-                    _keep_maps(run_, plan)
-                    yield Ended(run_)
-        except Exception as failure:
-            _log.warning("heads could not be trained together: %s", _said(failure))
+        begin = [run_ for run_ in free if _begins(plan.folder / run_.name, plan.state(run_))]
+        companies: dict[tuple[str, ...], list[Run]] = {}
+        for run_ in begin:
+            companies.setdefault(begun_with(plan.folder / run_.name), []).append(run_)
+        for names, own in companies.items():
+            members = [run_ for run_ in free if run_.name in names] if names else own
+            if len(members) > 1:
+                yield from _in_company(members, own, plan)
+
+
+def _in_company(members: Sequence[Run], own: Sequence[Run], plan: _Plan) -> Iterator[Event]:
+    """Train the heads of all `members` together, for the sake of `own`; the others are finished."""
+    jobs = [plan.job(run_) for run_ in members]
+    yield from (Started(run_) for run_ in own)
+    try:
+        for run_, record in run_together(jobs, {run_.name for run_ in members if run_ not in own}):
+            if record:
+                yield Measured(run_, record)
+            else:
+                _keep_maps(run_, plan)
+                yield Ended(run_)
+    except Exception as failure:
+        _log.warning("heads could not be trained together: %s", _said(failure))
+
+
+def _begins(place: Path, state: integrity.State) -> bool:
+    """Tell whether a run has to begin: it never did, or was stopped or killed before a checkpoint.
+
+    `running` is a run that was killed, since nobody else has its lock.
+    """
+    stopped = state in ("interrupted", "running") and not (place / checkpoint.NAME).exists()
+    return stopped or not place.exists()
 
 
 def _carried_out(run_: Run, plan: _Plan) -> Iterator[Event]:

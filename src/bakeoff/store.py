@@ -138,10 +138,11 @@ def read_study(folder: Path) -> Study:
     return validated(Study, content, where=str(path))
 
 
-def begin(folder: Path, run: Run, identity_: str) -> str:
+def begin(folder: Path, run: Run, identity_: str, **more: Any) -> str:
     """Open a run folder: its recipe and the state `running`; what killed writers left is removed.
 
-    Returns why an earlier attempt at this run went over to fp32, or an empty text.
+    `more` goes into run.json. Returns why an earlier attempt at this run went over to fp32, or an
+    empty text.
     """
     sweep(folder)
     sweep(folder / "model")
@@ -152,7 +153,7 @@ def begin(folder: Path, run: Run, identity_: str) -> str:
         "change": {name: list(values) for name, values in run.row.change.items()},
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(kept, sort_keys=False))
-    write_state(folder, run, identity_, "running", fp32_because=because)
+    write_state(folder, run, identity_, "running", fp32_because=because, **more)
     return because
 
 

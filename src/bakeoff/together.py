@@ -1,19 +1,21 @@
 """Runs that only train a head, on the same features: prepared, trained and finished together.
 
 Each fills its own folder, as `bakeoff.run` would. They take so little time together that no
-checkpoint is kept; interrupted, they begin anew.
+checkpoint is kept; interrupted or killed, they begin anew, and in the same company: how many heads
+one product has decides the last bits of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
-from bakeoff import heads, machine, seeds, store, train
+from bakeoff import heads, integrity, machine, seeds, store, train
 from bakeoff.data.dataset import Dataset
 from bakeoff.inputs import NO_AUGMENT
 from bakeoff.models import zoo
@@ -80,14 +82,23 @@ def groups(
     return [group for group in found if len(group) > 1]
 
 
-def run_together(jobs: Sequence[Job]) -> Iterator[tuple[Run, store.Record | None]]:
+def begun_with(folder: Path) -> tuple[str, ...]:
+    """Return the names of the runs that the unfinished run in `folder` was begun together with."""
+    return tuple((integrity.read_sealed(folder / "run.json") or {}).get("together", ()))
+
+
+def run_together(
+    jobs: Sequence[Job], done: Collection[str] = ()
+) -> Iterator[tuple[Run, store.Record | None]]:
     """Train the heads of `jobs`; yield each run's records, and None once its folder is finished.
 
-    A run whose loss becomes no number is not finished here: it is left to be run by itself.
+    Runs named in `done` are finished already: they only keep company. A run whose loss becomes no
+    number is not finished here: it is left to be run by itself.
     """
-    began, left = perf_counter(), {job.run.name: job for job in jobs}
-    for job in jobs:
-        store.begin(job.folder, job.run, job.identity)
+    names = [job.run.name for job in jobs]
+    began, left = perf_counter(), {job.run.name: job for job in jobs if job.run.name not in done}
+    for job in left.values():
+        store.begin(job.folder, job.run, job.identity, together=names)
     try:
         prepared = prepare(jobs[0])
         before = proof(prepared.net, prepared.frozen)
@@ -96,10 +107,10 @@ def run_together(jobs: Sequence[Job]) -> Iterator[tuple[Run, store.Record | None
         setting_up = (perf_counter() - began) / len(jobs)
         for _ in heads.epochs(asked, prepared.inputs, split):
             for job, head in zip(jobs, asked, strict=True):
-                if not head.error:
+                if not head.error and job.run.name in left:
                     yield job.run, head.records[-1]
         for job, head in zip(jobs, asked, strict=True):
-            if not head.error:
+            if not head.error and job.run.name in left:
                 spent = setting_up + sum(record.seconds for record in head.records)
                 store.write_records(job.folder, head.records)
                 ready = _with_head(prepared, head)
@@ -108,7 +119,7 @@ def run_together(jobs: Sequence[Job]) -> Iterator[tuple[Run, store.Record | None
                 yield job.run, None
     except (KeyboardInterrupt, GeneratorExit):
         for job in left.values():
-            store.write_state(job.folder, job.run, job.identity, "interrupted")
+            store.write_state(job.folder, job.run, job.identity, "interrupted", together=names)
         raise
 
 
