@@ -320,3 +320,12 @@ def test_a_share_of_the_photographs_is_taken_class_by_class_and_nested() -> None
     assert np.bincount(labels[torch.tensor(half) - 100]).tolist() == [4, 2, 1]
     assert np.bincount(labels[torch.tensor(quarter) - 100]).tolist() == [2, 1, 1]
     assert taken(1.0) == rows.tolist()
+
+
+def test_outputs_larger_than_their_limit_are_not_kept(
+    tmp_path: Path, plates: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first convolution's, at 224 px: 16 times what is allowed, 64 GB for 20,000."""
+    monkeypatch.setattr(features, "MOST_BYTES", 64 * 16 * 16 * 4 - 1)
+    monkeypatch.setattr(features, "cached", pytest.fail)
+    finished(tmp_path, {**RESNET, "freeze": ["conv1"], "epochs": 1}, plates)

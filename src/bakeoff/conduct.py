@@ -142,7 +142,8 @@ def _check(job: Job, side: int) -> Audit | None:
     with counting(job.err) as progress:
         found = audit(job.study.data, side=side, offline=job.settings.offline, progress=progress)
     for finding in found.harmful:
-        job.err.print(f"check: {finding.count} x {finding.title}", highlight=False, soft_wrap=True)
+        times = f"{finding.count} x " if finding.count else ""
+        job.err.print(f"check: {times}{finding.title}", highlight=False, soft_wrap=True)
     return found
 
 

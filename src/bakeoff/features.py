@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from bakeoff.files import aside
@@ -23,6 +24,18 @@ from bakeoff.models.parts import Net, through
 from bakeoff.recipe import digest
 
 BATCH = 128
+MOST_BYTES = 200 * 1024  # of a photograph's features: those of ResNet-18's layer3 at 224 px
+
+
+def worth_keeping(fabric: Fabric, net: Net, prefix: int, inputs: Inputs) -> bool:
+    """Whether the prefix's outputs are small enough to be kept instead of computed anew.
+
+    Those of a first convolution are ten times the photograph: keeping them would fill memory and
+    disk, and save little.
+    """
+    net.module.eval()
+    outputs = _outputs(fabric, net, prefix, inputs, torch.arange(1))
+    return outputs.numel() * outputs.element_size() <= MOST_BYTES
 
 
 def cached(
@@ -37,42 +50,55 @@ def cached(
 ) -> Inputs:
     """Return `inputs` with the outputs of the first `prefix` parts as rows, (N, …) float32.
 
-    `key` names start weights, photographs, geometry and precision; the prefix is added to it.
+    `key` names start weights, photographs, geometry and precision; the prefix is added to it. On
+    the CPU the rows are mapped from the file, so they take page cache and no memory.
     """
     assert inputs.augment == NO_AUGMENT
     name = digest([part.name for part in net.parts[:prefix]], net.name, inputs.size, *key)
     path = folder / f"{name}.npy"
     rows = _kept(path, len(inputs.labels))
     if rows is None:
-        rows = _compute(fabric, net, prefix, inputs, on_progress)
-        with aside(path) as temporary, temporary.open("wb") as file:
-            np.save(file, rows.numpy(), allow_pickle=False)
+        with aside(path) as temporary:
+            _compute(temporary, fabric, net, prefix, inputs, on_progress)
+        rows = _kept(path, len(inputs.labels))
+        assert rows is not None, path
     os.utime(path)
     return replace(inputs, rows=rows.to(inputs.device))
 
 
 def _kept(path: Path, count: int) -> Tensor | None:
-    """Read the features of `count` photographs; None where there are none or the file is torn."""
+    """Map the features of `count` photographs; None where there are none or the file is torn."""
     try:
-        rows = np.load(path, allow_pickle=False)
+        rows = np.load(path, allow_pickle=False, mmap_mode="c")
     except (OSError, EOFError, ValueError):
         return None
     return torch.from_numpy(rows) if len(rows) == count and rows.dtype == np.float32 else None
 
 
 def _compute(
+    path: Path,
     fabric: Fabric,
     net: Net,
     prefix: int,
     inputs: Inputs,
     on_progress: Callable[[str, int, int], None] | None,
-) -> Tensor:
-    total = len(inputs.labels)
+) -> None:
+    """Write every photograph's features to `path`, batch after batch."""
     net.module.eval()
-    outputs: list[Tensor] = []
+    total = len(inputs.labels)
+    rows: np.memmap | None = None
     for indices in torch.split(torch.arange(total), BATCH):
-        with fabric.autocast(), torch.no_grad():
-            outputs.append(through(net.parts[:prefix], inputs.plain(indices)).float().cpu())
+        outputs = _outputs(fabric, net, prefix, inputs, indices).numpy()
+        if rows is None:
+            shape = (total, *outputs.shape[1:])
+            rows = open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        rows[indices.numpy()] = outputs
         if on_progress:
             on_progress("features of the frozen part", int(indices[-1]) + 1, total)
-    return torch.cat(outputs)
+    if rows is not None:
+        rows.flush()
+
+
+def _outputs(fabric: Fabric, net: Net, prefix: int, inputs: Inputs, indices: Tensor) -> Tensor:
+    with fabric.autocast(), torch.no_grad():
+        return through(net.parts[:prefix], inputs.plain(indices)).float().cpu()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from bakeoff import features, machine, seeds, step, train
 from bakeoff.data.cache import cache_dir
@@ -72,7 +73,7 @@ def prepare(job: Job) -> Prepared:
         dataset.pixels, dataset.labels, net, classes, recipe.size, recipe.augment, where
     )
     prefix = frozen_prefix(net, frozen) if recipe.augment == NO_AUGMENT else 0
-    if prefix:
+    if prefix and features.worth_keeping(fabric, net, prefix, inputs):
         start = weights.digest(recipe.weights)
         drawn = job.run.seeds["init"] if start == "none" else None
         inputs = features.cached(
@@ -84,9 +85,13 @@ def prepare(job: Job) -> Prepared:
             folder=cache_dir() / "features",
             on_progress=job.on_progress,
         )
+    else:
+        prefix = 0
+    learning = tail(net, prefix)
+    if prefix and not any(isinstance(module, nn.Conv2d) for module in learning.modules()):
         fabric = machine.fabric(where, "fp32")
     optimizer = step.optimizer(recipe, net.module.parameters())
-    model, wrapped = fabric.setup(tail(net, prefix), optimizer)
+    model, wrapped = fabric.setup(learning, optimizer)
     return Prepared(fabric, net, frozen, inputs, train.Training(model, wrapped))
 
 
