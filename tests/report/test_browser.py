@@ -18,6 +18,7 @@ from bakeoff.study import Study, runs
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 WIDTHS = ((390, 844), (1280, 900))
+PATIENCE = 300_000  # milliseconds: a busy machine is slow, not wrong
 
 pytestmark = pytest.mark.skipif(
     not Path(CHROMIUM).is_file(), reason=f"no chromium at {CHROMIUM}: apt-get install chromium"
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE
+        )
         yield opened
         opened.close()
 
@@ -39,6 +42,7 @@ def opened(request: pytest.FixtureRequest, browser: Any, made: Path) -> Iterator
     pages.build(made, place, thumbnails=lambda image: PNG if "日本" in image else None)
     width, height = request.param
     tab = browser.new_page(viewport={"width": width, "height": height})
+    tab.set_default_timeout(PATIENCE)
     troubles: list[str] = []
     tab.on("console", lambda said: troubles.append(said.text))
     tab.on("pageerror", lambda error: troubles.append(str(error)))
@@ -169,6 +173,7 @@ def test_pages_of_studies_just_begun(
     for run in runs(study)[:done]:
         writer(tmp_path, run, ("a",), epochs=1)
     tab = browser.new_page()
+    tab.set_default_timeout(PATIENCE)
     troubles: list[str] = []
     tab.on("console", lambda said: troubles.append(said.text))
     tab.on("pageerror", lambda error: troubles.append(str(error)))
