@@ -13,9 +13,9 @@ from bakeoff import machine, step
 from bakeoff.heads import Head
 from bakeoff.heads import epochs as together
 from bakeoff.inputs import NO_AUGMENT, Inputs
+from bakeoff.loop import Training
+from bakeoff.loop import epochs as alone
 from bakeoff.recipe import Recipe, parse
-from bakeoff.train import Training
-from bakeoff.train import epochs as alone
 
 CPU = torch.device("cpu")
 SIZE, CLASSES = 7, 4

@@ -24,7 +24,7 @@ ORDER = (
     {"store"},
     {"models", "evidence", "curves", "events"},
     {"inputs", "step"},
-    {"features", "train", "classifier", "predict"},
+    {"features", "loop", "classifier", "predict"},
     {"checkpoint", "heads", "prepare"},
     {"run"},
     {"together"},

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bakeoff.api import compare as compare
     from bakeoff.api import load as load
+    from bakeoff.api import train as train
     from bakeoff.classifier import Classifier as Classifier
     from bakeoff.study import Study as Study
 
 __version__ = "0.1.0"
 
-_HOMES = {"compare": "api", "load": "api", "Classifier": "classifier", "Study": "study"}
+_HOMES = {
+    "compare": "api",
+    "load": "api",
+    "train": "api",
+    "Classifier": "classifier",
+    "Study": "study",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -91,7 +91,7 @@ def compare(
 def _carry_out(study: Study, folder: Path, seeds: int | None, settings: Settings | None) -> None:
     runs = studies.runs(study, seeds=seeds)
     from bakeoff import conduct
-    from bakeoff.train import TrainingError
+    from bakeoff.loop import TrainingError
 
     quiet, err = Console(quiet=True), Console(stderr=True)
     failed = conduct.plan(conduct.Job(study, folder, settings or Settings(), quiet, err), runs)

@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 
 import torch
 
-from bakeoff import files, train
+from bakeoff import files, loop
 from bakeoff.store import Record
 
 DIGEST_BYTES = 32
@@ -23,16 +23,16 @@ NAME = "resume.pt"
 _log = logging.getLogger(__name__)
 
 
-def save(folder: Path, training: train.Training, seconds: float, **key: str) -> None:
+def save(folder: Path, training: loop.Training, seconds: float, **key: str) -> None:
     """Write `training` into `folder`; `key` says of which run it is, `seconds` what it took so far.
 
     Raises NotFiniteError instead of keeping a net that is lost already.
     """
-    train.demand_finite(training)
+    loop.demand_finite(training)
     content = {
         "key": key,
         "seconds": seconds,
-        "model": {name: t.detach() for name, t in train.changing(training.model).items()},
+        "model": {name: t.detach() for name, t in loop.changing(training.model).items()},
         "optimizer": training.optimizer.state_dict(),
         "records": [asdict(record) for record in training.records],
         "best": training.best,
@@ -45,7 +45,7 @@ def save(folder: Path, training: train.Training, seconds: float, **key: str) -> 
         file.write(writer.digest.digest())
 
 
-def restore(folder: Path, training: train.Training, where: torch.device, **key: str) -> float:
+def restore(folder: Path, training: loop.Training, where: torch.device, **key: str) -> float:
     """Put a checkpoint of this very run back into `training`; return the seconds already spent.
 
     One that is damaged or of another run is named in the log and not used: the run begins anew.
@@ -100,7 +100,7 @@ def _read(path: Path, key: dict[str, str]) -> dict[str, Any]:
     return content
 
 
-def _described(now: train.UnderWay | None) -> dict[str, Any] | None:
+def _described(now: loop.UnderWay | None) -> dict[str, Any] | None:
     """Turn an epoch under way into tensors and numbers, with the states of both generators."""
     if now is None:
         return None
@@ -110,7 +110,7 @@ def _described(now: train.UnderWay | None) -> dict[str, Any] | None:
     return {**vars(now), "drawing": drawing, "dropout": dropout}
 
 
-def _restored(kept: dict[str, Any] | None, where: torch.device) -> train.UnderWay | None:
+def _restored(kept: dict[str, Any] | None, where: torch.device) -> loop.UnderWay | None:
     if kept is None:
         return None
     dropout = kept.pop("dropout")
@@ -121,4 +121,4 @@ def _restored(kept: dict[str, Any] | None, where: torch.device) -> train.UnderWa
     drawing = torch.Generator(where)
     drawing.set_state(kept["drawing"])
     moved = {name: kept[name].to(where) for name in ("losses", "right")}
-    return train.UnderWay(**{**kept, **moved, "drawing": drawing})
+    return loop.UnderWay(**{**kept, **moved, "drawing": drawing})

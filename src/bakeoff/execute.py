@@ -19,6 +19,7 @@ from bakeoff.data.dataset import Dataset, load
 from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.explain.keep import keep_run_maps
 from bakeoff.explain.stored import MAPS
+from bakeoff.loop import TrainingError
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import freeze
 from bakeoff.prepare import Job
@@ -27,7 +28,6 @@ from bakeoff.run import run
 from bakeoff.settings import Settings
 from bakeoff.study import Run, Study
 from bakeoff.together import begun_with, groups, head_size, run_together
-from bakeoff.train import TrainingError
 
 Progress = Callable[[str, int, int], None]
 

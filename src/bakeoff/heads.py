@@ -20,9 +20,9 @@ from torch.optim import Optimizer
 
 from bakeoff import seeds, step
 from bakeoff.inputs import Inputs
+from bakeoff.loop import Rows, clean_sample, rank
 from bakeoff.recipe import Recipe
 from bakeoff.store import Record
-from bakeoff.train import Rows, clean_sample, rank
 
 ROWS = 4096  # photographs measured at once
 MEASURED = (

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bakeoff import features, machine, seeds, step, train
+from bakeoff import features, loop, machine, seeds, step
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
 from bakeoff.data.photographs import SPLITS
@@ -47,7 +47,7 @@ class Prepared:
     net: Net
     frozen: frozenset[str]
     inputs: Inputs
-    training: train.Training
+    training: loop.Training
 
 
 def split_of(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, torch.Tensor]:
@@ -92,7 +92,7 @@ def prepare(job: Job) -> Prepared:
         fabric = machine.fabric(where, "fp32")
     optimizer = step.optimizer(recipe, net.module.parameters())
     model, wrapped = fabric.setup(learning, optimizer)
-    return Prepared(fabric, net, frozen, inputs, train.Training(model, wrapped))
+    return Prepared(fabric, net, frozen, inputs, loop.Training(model, wrapped))
 
 
 def proof(net: Net, frozen: frozenset[str]) -> str:

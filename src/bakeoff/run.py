@@ -10,7 +10,7 @@ from time import monotonic, perf_counter
 import numpy as np
 import torch
 
-from bakeoff import checkpoint, machine, store, train
+from bakeoff import checkpoint, loop, machine, store
 from bakeoff.data.dataset import Dataset
 from bakeoff.models import folder as model_folder
 from bakeoff.models import weights
@@ -46,19 +46,19 @@ def run(
     try:
         try:
             yield from _attempt(job)
-        except train.NotFiniteError as error:
+        except loop.NotFiniteError as error:
             job = replace(job, precision="fp32", fp32_because=f"{error} in {precision}")
             store.write_state(folder, run_, identity, "running", fp32_because=job.fp32_because)
             yield from _attempt(job)
     except (KeyboardInterrupt, GeneratorExit):
         store.write_state(folder, run_, identity, "interrupted", fp32_because=job.fp32_because)
         raise
-    except (train.TrainingError, torch.OutOfMemoryError) as error:
+    except (loop.TrainingError, torch.OutOfMemoryError) as error:
         memory = "the device's memory is full: try a smaller batch or size"
-        said = str(error) if isinstance(error, train.TrainingError) else memory
+        said = str(error) if isinstance(error, loop.TrainingError) else memory
         more = {"fp32_because": job.fp32_because, "error": said}
         store.write_state(folder, run_, identity, "failed", **more)
-        raise train.TrainingError(said) from error
+        raise loop.TrainingError(said) from error
 
 
 def _attempt(job: Job) -> Iterator[Record]:
@@ -87,7 +87,7 @@ def _attempt(job: Job) -> Iterator[Record]:
             job.on_progress(f"epoch {training.epoch + 1}/{recipe.epochs}", done, total)
 
     try:
-        for record in train.epochs(
+        for record in loop.epochs(
             prepared.fabric, training, recipe, prepared.inputs, split, job.run.seeds, on_step
         ):
             store.write_records(job.folder, training.records)
@@ -98,10 +98,10 @@ def _attempt(job: Job) -> Iterator[Record]:
         if training.whole:
             keep(0)
         raise
-    except train.NotFiniteError as error:
+    except loop.NotFiniteError as error:
         if job.precision != "fp32":
             raise
-        raise train.TrainingError(f"{error}: try a smaller lr{_kept(job, prepared)}") from error
+        raise loop.TrainingError(f"{error}: try a smaller lr{_kept(job, prepared)}") from error
 
 
 def _kept(job: Job, prepared: Prepared) -> str:
@@ -109,7 +109,7 @@ def _kept(job: Job, prepared: Prepared) -> str:
     training = prepared.training
     if not training.best_epoch:
         return ""
-    train.restore_best(training)
+    loop.restore_best(training)
     recipe, classes = job.run.row.recipe, job.dataset.classes
     model_folder.write(job.folder / "model", prepared.net, recipe, classes)
     return f"; epoch {training.best_epoch}, the best before, is kept in model/"
@@ -131,15 +131,15 @@ def finish(
     """
     training, net, recipe = prepared.training, prepared.net, job.run.row.recipe
     folder, dataset = job.folder, job.dataset
-    train.restore_best(training)
+    loop.restore_best(training)
     unchanged = proof(net, prepared.frozen) == before
     if not unchanged:
-        raise train.TrainingError("frozen tensors changed during training: this is a defect")
-    loss, accuracy = train.measured(training.model, prepared.inputs, split["train"], recipe.batch)
+        raise loop.TrainingError("frozen tensors changed during training: this is a defect")
+    loss, accuracy = loop.measured(training.model, prepared.inputs, split["train"], recipe.batch)
     ids = np.array(dataset.photographs.paths)
     predictions: dict[store.Split, Predictions] = {}
     for name in ("validation", "test"):
-        logits = train.predicted(training.model, prepared.inputs, split[name], recipe.batch)
+        logits = loop.predicted(training.model, prepared.inputs, split[name], recipe.batch)
         rows = split[name].numpy()
         predictions[name] = Predictions(ids[rows], dataset.labels[rows], logits.numpy())
     store.write_predictions(folder, predictions)

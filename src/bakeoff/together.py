@@ -15,7 +15,7 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from bakeoff import heads, integrity, machine, seeds, store, train
+from bakeoff import heads, integrity, loop, machine, seeds, store
 from bakeoff.data.dataset import Dataset
 from bakeoff.inputs import NO_AUGMENT
 from bakeoff.models import zoo
@@ -148,8 +148,8 @@ def _start(job: Job) -> tuple[Tensor, Tensor]:
 def _with_head(prepared: Prepared, head: heads.Head) -> Prepared:
     """Return `prepared` as if its net had been trained by itself to where `head` is."""
     model = prepared.training.model
-    weight, bias = train.changing(model)
-    training = train.Training(
+    weight, bias = loop.changing(model)
+    training = loop.Training(
         model,
         prepared.training.optimizer,
         records=head.records,

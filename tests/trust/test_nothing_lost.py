@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from bakeoff import execute as executing
-from bakeoff import features, files, integrity, scores, step, store, train
+from bakeoff import features, files, integrity, loop, scores, step, store
 from bakeoff.data.photographs import DataError
 from bakeoff.execute import Ended, Event, execute
 from bakeoff.recipe import RecipeError
@@ -123,7 +123,7 @@ def test_interrupted_in_a_step_the_last_checkpoint_stands(
         carried_out(tmp_path, Stop(3))
     before = (tmp_path / FIRST / "resume.pt").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(train.Inputs, "targets", _interrupted_at(train.Inputs.targets, 6))
+        patch.setattr(loop.Inputs, "targets", _interrupted_at(loop.Inputs.targets, 6))
         with pytest.raises(KeyboardInterrupt):
             carried_out(tmp_path)
     assert (tmp_path / FIRST / "resume.pt").read_bytes() == before

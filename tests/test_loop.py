@@ -19,11 +19,11 @@ from bakeoff import run as running
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
 from bakeoff.inputs import NO_AUGMENT, from_pixels, share_of
+from bakeoff.loop import Training, TrainingError, epochs
 from bakeoff.models import zoo
 from bakeoff.models.parts import freeze, frozen_prefix, tail, through
 from bakeoff.recipe import parse
 from bakeoff.study import Row, Run
-from bakeoff.train import Training, TrainingError, epochs
 
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {
@@ -279,13 +279,13 @@ def test_every_photograph_is_shown_once_an_epoch_in_a_new_order(
     tmp_path: Path, plates: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[list[int]] = []
-    original = running.train.Inputs.drawn
+    original = running.loop.Inputs.drawn
 
     def watched(self: Any, indices: torch.Tensor, generator: torch.Generator) -> Any:
         shown.append(indices.tolist())
         return original(self, indices, generator)
 
-    monkeypatch.setattr(running.train.Inputs, "drawn", watched)
+    monkeypatch.setattr(running.loop.Inputs, "drawn", watched)
     finished(tmp_path, {**TINY, "epochs": 2, "batch": 23}, plates)
     half = len(shown) // 2
     first, second = (list(chain(*part)) for part in (shown[:half], shown[half:]))
