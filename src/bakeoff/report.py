@@ -2,7 +2,7 @@
 
 <study folder>/report.html            all in one file
 <study folder>/report/table.md …      the table as Markdown, CSV, LaTeX and JSON lines
-<study folder>/report/figures/        a table's curves and accuracy against cost
+<study folder>/report/figures/        a table's curves and effects, accuracy against cost
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakeoff import render, store
+from bakeoff import paper, render, store
 from bakeoff.data import audit_view
 from bakeoff.data.findings import read as read_audit
 from bakeoff.data.thumbnails import thumbnails
+from bakeoff.explain.pictured import pictured
 from bakeoff.explain.section import section as learned
 from bakeoff.files import write_text
 from bakeoff.judged import rows_of
 from bakeoff.store import RunFiles
+from bakeoff.tables import TableRow
 
 if TYPE_CHECKING:
     from bakeoff.page import Extra, Thumbnails
@@ -68,11 +70,26 @@ def write(folder: Path, *, figures: Path | None = None) -> Paths:
     drawn = drawing.draw(found, figures or place / "figures", every=figures is not None)
     pictures = thumbnails(store.read_study(folder).data)
     runs = [score.run for row in found for score in row.scores]
+    if figures is not None:
+        drawn += _reliability(found, figures) + pictured(runs, figures)
     more = [section for make in EXTRA if (section := make(runs))]
     if checked := _checked(folder, pictures):
         more.append(checked)
     path = page.build(folder, rows=found, thumbnails=pictures, extra=more)
     return Paths(path, tuple(tables), tuple(drawn))
+
+
+def _reliability(rows: Sequence[TableRow], folder: Path) -> list[Path]:
+    """Draw the best variant's reliability, as trained and with the temperature."""
+    from bakeoff import figures as drawing
+    from bakeoff.page.confident import confidence
+
+    found = confidence(rows)
+    if found is None:
+        return []
+    said = f"{found.row.table}/{found.row.variant}, seed {found.seed}; test photographs"
+    parts = [(diagram.name, diagram.bins) for diagram in found.diagrams]
+    return paper.save(drawing.reliability_figure(parts, said), folder, "reliability")
 
 
 def _checked(folder: Path, pictures: Thumbnails) -> Extra | None:

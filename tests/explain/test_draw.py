@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff import paper
 from bakeoff.explain import draw, tiles, v1
 from bakeoff.explain.stored import Activation, Panel
 from bakeoff.explain.words import of_activation
@@ -84,15 +85,15 @@ def figures() -> dict[str, draw.Figure]:
 
 def test_every_figure_is_written_in_every_format(tmp_path: Path) -> None:
     for stem, figure in figures().items():
-        paths = draw.save(figure, tmp_path, stem)
-        assert [path.name for path in paths] == [f"{stem}.{suffix}" for suffix in draw.FORMATS]
+        paths = paper.save(figure, tmp_path, stem)
+        assert [path.name for path in paths] == [f"{stem}.{suffix}" for suffix in paper.FORMATS]
         assert all(path.stat().st_size > 1000 for path in paths)
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     first, second = figures()["activation"], figures()["activation"]
-    for suffix in draw.FORMATS:
-        assert draw.drawn(first, suffix) == draw.drawn(second, suffix)
+    for suffix in paper.FORMATS:
+        assert paper.drawn(first, suffix) == paper.drawn(second, suffix)
 
 
 def test_dead_filters_are_struck_out() -> None:

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from bakeoff.explain import maps, section, stored
+from bakeoff.explain.pictured import pictured
 from bakeoff.explain.stored import Panel
 from bakeoff.explain.target import as_seen
 from bakeoff.models import zoo
+from bakeoff.paper import FORMATS
 from bakeoff.recipe import parse
 from bakeoff.store import RunFiles
 
@@ -102,3 +104,15 @@ def test_many_variants_stay_within_the_budget(tmp_path: Path) -> None:
     assert 1_500_000 < len(found.html) < 3_000_000
     assert found.html.count("<details>") == 22
     assert "Grad-CAM" in found.html
+
+
+def test_the_same_is_drawn_for_papers(tmp_path: Path) -> None:
+    kept = tmp_path / "run"
+    stored.write_maps(kept, arrays("baseline", 64))
+    stored.write_cams(kept, panels(2))
+    files = pictured([run_of(kept, "base")], tmp_path / "figures")
+    layers = [f"activations-{layer}" for layer in ("conv1.0", "conv2.0", "conv4.0")]
+    stems = [f"{what}-small-base" for what in ("weights", *layers, "cam")]
+    assert [file.name for file in files] == [f"{stem}.{end}" for stem in stems for end in FORMATS]
+    assert all(file.stat().st_size > 1000 for file in files)
+    assert pictured([run_of(tmp_path / "none", "base")], tmp_path / "empty") == []

@@ -158,6 +158,28 @@ def test_the_evidence_is_drawn_and_named(opened: Any) -> None:
     assert opened.locator("#suspects .gallery li").count() > 0
 
 
+def test_the_reports_own_curves_are_drawn_in_its_layout(
+    browser: Any, tmp_path: Path, food: Callable[[int], Study], writer: Callable[..., None]
+) -> None:
+    study = food(1)
+    store.write_study(tmp_path, study)
+    for run in runs(study):
+        if f"{run.row.table}/{run.row.variant}" in ("custom/baseline", "resnet18/resnet6"):
+            writer(tmp_path, run, ("a", "b"), epochs=3)
+    tab = browser.new_page()
+    tab.set_default_timeout(PATIENCE)
+    tab.goto(pages.build(tmp_path).as_uri())
+    tab.wait_for_selector("#printed-3-accuracy .scatterlayer .trace")
+    said = tab.eval_on_selector_all(".printed-curves b", "all => all.map(o => o.textContent)")
+    assert said == ["baseline", "resnet6"]
+    for place in ("1-loss", "1-accuracy", "3-loss", "3-accuracy"):
+        assert tab.locator(f"#printed-{place} .scatterlayer .trace").count() == 2
+    tab.locator("#replayed details", has_text="These curves in words").locator("summary").click()
+    words = tab.locator("#printed-said li").all_inner_texts()
+    assert [text.split(":")[0] for text in words] == ["custom/baseline", "resnet18/resnet6"]
+    tab.close()
+
+
 def test_dark_and_light(opened: Any) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     before = opened.evaluate(paper)

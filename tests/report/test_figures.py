@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bakeoff import colours, figures, store, tables
+from bakeoff import colours, figures, judged, store, tables
 from bakeoff.colours import BASE, PALETTE
 from bakeoff.curves import curve
+from bakeoff.evidence import Interval
+from bakeoff.evidence.calibration import Bin
+from bakeoff.figures.results import effects_figure, reliability_figure
 
 
 def test_every_figure_in_three_formats(made: Path, tmp_path: Path) -> None:
     rows = tables.summarise(store.read_runs(made))[:2]
     files = figures.draw(rows, tmp_path / "a")
-    stems = {"accuracy-cost", "curves-custom"}
+    stems = {"accuracy-cost", "curves-custom", "effects-custom"}
     stems |= {
         f"{kind}-custom-{name}"
         for kind in ("curves", "confusion")
@@ -37,6 +40,29 @@ def test_a_half_finished_study_draws_what_it_has(half: Path, tmp_path: Path) -> 
     names = {file.stem for file in figures.draw(rows, tmp_path, every=True)}
     assert "curves-custom-custom3" in names
     assert "confusion-custom-custom3" not in names
+
+
+def test_effects_lie_where_the_verdicts_say(made: Path) -> None:
+    rows = [row for row in judged.rows_of(made) if row.difference is not None]
+    look = colours.looks((row.table, row.variant, row.is_base) for row in rows)
+    axes = effects_figure(rows, look).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [row.variant for row in rows]
+    for place, row in enumerate(rows):
+        assert row.verdict is not None
+        assert row.verdict.low is not None
+        assert row.verdict.high is not None
+        drawn = [line.get_xdata() for line in axes.lines if set(line.get_ydata()) == {place}]
+        ends, mean = (np.ravel(one).tolist() for one in drawn)
+        assert ends == pytest.approx([100 * row.verdict.low, 100 * row.verdict.high])
+        assert mean == pytest.approx([100 * row.difference])
+
+
+def test_reliability_draws_each_bar_and_its_interval() -> None:
+    bar = Bin(0.2, 0.4, 50, 0.3, 0.25, Interval(0.2, 0.35))
+    left, right = reliability_figure([("before", [bar]), ("after", [])], "a/b").axes
+    assert left.get_title(loc="left") == "before"
+    assert [np.ravel(line.get_ydata()).tolist() for line in left.lines[1:]] == [[20, 35], [25]]
+    assert len(right.lines) == 1  # the diagonal
 
 
 def test_curves_hold_the_runs_means_and_spreads(made: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bakeoff import paper
 from bakeoff.explain import activations, draw, filters, maps, v1
 from bakeoff.explain.chosen import Choice
 from bakeoff.explain.panels import panels
@@ -62,7 +63,7 @@ def explain(
     for name, output in shown.items():
         activation = Activation(name, tuple(output.shape), maps.tiles(output))
         figure = draw.activation_figure(activation, pixels, found.net.name)
-        paths += draw.save(figure, out, f"activations-{_stem(name)}", formats)
+        paths += paper.save(figure, out, f"activations-{_stem(name)}", formats)
     likeliest = _likeliest(found, seen)
     if likeliest:
         paths += _cam(found, image.name, pixels, seen, out, formats, notes)
@@ -84,10 +85,10 @@ def _filters(found: Target, out: Path, formats: Sequence[str], notes: list[str])
         notes.append(f"the first {len(kept)} of {len(weights)} filters are drawn")
     pictures = maps.as_bytes(filters.weight_maps(kept))
     figure = draw.filters_figure(pictures, v1.alive(weights)[: len(kept)], found.net.name, likeness)
-    paths = draw.save(figure, out, "weights", formats)
+    paths = paper.save(figure, out, "weights", formats)
     if likeness.own.gabor_share is not None:
         figure = draw.likeness_figure(likeness, f"{found.net.name}: V1 likeness")
-        paths += draw.save(figure, out, "v1-likeness", formats)
+        paths += paper.save(figure, out, "v1-likeness", formats)
     return paths
 
 
@@ -120,7 +121,7 @@ def _cam(
         return []
     given = replace(panel, kind=None, label=None, image=pixels)
     notes += [f"Grad-CAM: {doubt}" for doubt in given.doubts]
-    return draw.save(draw.cam_figure([given], found.classes, found.net.name), out, "cam", formats)
+    return paper.save(draw.cam_figure([given], found.classes, found.net.name), out, "cam", formats)
 
 
 def _stem(layer: str) -> str:

@@ -1,70 +1,27 @@
 """Figures of what a net learned (Matplotlib), from arrays: for papers as PDF, SVG and PNG.
 
-No pyplot, no global state, no torch; the same input gives the same bytes.
+No torch; `paper` has the style and saves.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from bakeoff.explain import tiles, words
 from bakeoff.explain.stored import Activation, Panel
 from bakeoff.explain.v1 import Comparison, is_oriented
-from bakeoff.files import aside
+from bakeoff.paper import styled
 
-FORMATS = ("pdf", "svg", "png")
 INK, QUIET, DOUBTED = "#222222", "#6a655c", "#b0401c"
 LOOKS = {"own": "#0072B2", "start": "#E69F00", "shuffled": "#9a948a", "random": "#c9c4ba"}
 Bytes = NDArray[np.uint8]
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.titlelocation": "left",
-    "text.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "legend.frameon": False,
-    "legend.fontsize": 7,
-    "figure.constrained_layout.use": True,
-    "image.interpolation": "nearest",
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "bakeoff",
-    "savefig.dpi": 200,
-}
-
-
-def save(figure: Figure, folder: Path, stem: str, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Save `figure` in `formats`, without date or version, so that bytes repeat."""
-    files = []
-    for suffix in formats:
-        files.append(folder / f"{stem}.{suffix}")
-        with aside(files[-1]) as temporary:
-            temporary.write_bytes(drawn(figure, suffix))
-    return files
-
-
-def drawn(figure: Figure, suffix: str = "png") -> bytes:
-    """Return `figure` as the bytes of a PDF, SVG or PNG file."""
-    undated = {"pdf": "CreationDate", "svg": "Date", "png": "Software"}[suffix]
-    with _style(), BytesIO() as file:
-        for text in figure.findobj(Text):
-            text.set_parse_math(False)
-        figure.savefig(file, format=suffix, metadata={undated: None})
-        return file.getvalue()
 
 
 def filters_figure(
@@ -75,7 +32,7 @@ def filters_figure(
     columns = tiles.columns_for(count, wide=2 if count > 100 else 1)
     rows = -(-count // columns)
     across = 6.3 if count > 100 else 4.2
-    with _style():
+    with styled():
         figure = Figure(figsize=(across, across * rows * height / columns / width + 0.75))
         axes = figure.subplots()
         large = tiles.enlarged(pictures)
@@ -100,7 +57,7 @@ def activation_figure(activation: Activation, photograph: Bytes, title: str) -> 
     columns = tiles.columns_for(len(shown), wide=1.4)
     height = 4.9 * shown.shape[1] * -(-len(shown) // columns) / (columns * shown.shape[2])
     gap = max(1, shown.shape[1] // 16)
-    with _style():
+    with styled():
         figure = Figure(figsize=(6.6, max(height, 1.6) + 0.6))
         left, right = figure.subplots(1, 2, width_ratios=(1, 3.4))
         left.imshow(photograph, interpolation="antialiased")
@@ -119,7 +76,7 @@ def cam_figure(panels: Sequence[Panel], classes: Sequence[str], title: str) -> F
     """Photographs beside their Grad-CAM maps, with the checks; maps that fail are framed."""
     pairs = 1 if len(panels) == 1 else 3
     rows = -(-len(panels) // pairs)
-    with _style():
+    with styled():
         figure = Figure(figsize=(3.9 if pairs == 1 else 3.3 * pairs, 1.95 * rows + 0.6))
         grid = figure.subplots(rows, 2 * pairs, squeeze=False)
         for axes in grid.flat:
@@ -136,7 +93,7 @@ def cam_figure(panels: Sequence[Panel], classes: Sequence[str], title: str) -> F
 
 def likeness_figure(likeness: Comparison, title: str) -> Figure:
     """V1 figures beside their controls, and where the oriented filters lie."""
-    with _style():
+    with styled():
         figure = Figure(figsize=(6.6, 2.7))
         bars, places = figure.subplots(1, 2, width_ratios=(1.5, 1))
         _bars(bars, likeness)
@@ -194,9 +151,3 @@ def _panel(left: Axes, right: Axes, panel: Panel, classes: Sequence[str]) -> Non
 
 def _title(figure: Figure, title: str, more: str) -> None:
     figure.suptitle(f"{title}; {more}", x=0.01, ha="left", fontsize=8)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    with rc_context(_STYLE):
-        yield

@@ -53,7 +53,7 @@ class Shown:
 
 def section(runs: Sequence[RunFiles]) -> Learned | None:
     """Return the section on `runs`; None where no run has maps."""
-    shown = _chosen(runs)
+    shown = chosen(runs)
     if not shown:
         return None
     environment = Environment(
@@ -75,7 +75,8 @@ def section(runs: Sequence[RunFiles]) -> Learned | None:
     return Learned("learned", "What it learned", lead, Markup(html))
 
 
-def _chosen(runs: Sequence[RunFiles]) -> list[Shown]:
+def chosen(runs: Sequence[RunFiles]) -> list[Shown]:
+    """Return each variant's first finished run that has maps."""
     found: dict[tuple[str, str], Shown] = {}
     for run in runs:
         place = run.table, run.variant
@@ -164,11 +165,8 @@ def _panels(runs: Sequence[RunFiles]) -> dict[str, Any]:
     """Make the Grad-CAM panels of the best run that has some, as far as there is room."""
     made: list[dict[str, Any]] = []
     told = {"panels_of": "", "passed": 0, "rules": ""}
-    ranked = sorted(runs, key=_validation_accuracy, reverse=True)
-    run, found = next(
-        ((run, found) for run in ranked if (found := read_cams(run.folder))), (None, ())
-    )
-    if run is not None:
+    if explained := panels_of_best(runs):
+        run, found = explained
         classes = [str(name) for name in run.run.get("classes", ())]
         room = BUDGET * OF_PANELS
         for panel in found:
@@ -181,6 +179,12 @@ def _panels(runs: Sequence[RunFiles]) -> dict[str, Any]:
         told["passed"] = sum(not panel["doubts"] for panel in made)
         told["rules"] = words.of_rules(found[0].moves)
     return {"panels": made, **told}
+
+
+def panels_of_best(runs: Sequence[RunFiles]) -> tuple[RunFiles, tuple[Panel, ...]] | None:
+    """Return the run of the best validation accuracy that has Grad-CAM panels, and these."""
+    ranked = sorted(runs, key=_validation_accuracy, reverse=True)
+    return next(((run, found) for run in ranked if (found := read_cams(run.folder))), None)
 
 
 def _validation_accuracy(run: RunFiles) -> float:

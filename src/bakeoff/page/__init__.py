@@ -29,7 +29,7 @@ from bakeoff.tables import TableRow
 
 __all__ = ["SECTIONS", "Extra", "Section", "Thumbnails", "build"]
 
-SCRIPTS = ("common", "sort", "plot", "curves", "cost", "confusion", "panels", "theme")
+SCRIPTS = ("common", "sort", "plot", "curves", "printed", "cost", "confusion", "panels", "theme")
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,21 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """One of the report's figures of curves: its number there, and our row."""
+
+    number: int
+    row: TableRow
+
+
+@dataclass(frozen=True)
 class Replayed:
-    """What the page shows: tables for `food101-20`, and the report's contradictions for both."""
+    """What the page shows: tables and curves for `food101-20`, contradictions for both studies."""
 
     source: str
     found: Replay
     tables: tuple[Table, ...]
+    curves: tuple[Curves, ...]
     doubts: tuple[Settled, ...]
 
 
@@ -41,8 +50,15 @@ def replayed(study: Study, rows: Sequence[TableRow]) -> Replayed | None:
         source=replication.report().source,
         found=found,
         tables=tuple(_table(table, found) for table in tables),
+        curves=_curves(rows) if tables else (),
         doubts=replication.settle(found),
     )
+
+
+def _curves(rows: Sequence[TableRow]) -> tuple[Curves, ...]:
+    begun = {(row.table, row.variant): row for row in rows if any(s.epochs for s in row.scores)}
+    places = enumerate(replication.report().curves, 1)
+    return tuple(Curves(number, begun[place]) for number, place in places if place in begun)
 
 
 def _table(table: PrintedTable, found: Replay) -> Table:

@@ -57,7 +57,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Report:
-    """The report."""
+    """The report; `curves` are the table and variant of each of its figures 1 to 4."""
 
     source: str
     size: int
@@ -65,6 +65,7 @@ class Report:
     photographs: dict[str, int]
     hardware: str
     classes: tuple[str, ...]
+    curves: tuple[tuple[str, str], ...]
     tables: tuple[PrintedTable, ...]
     doubts: tuple[Doubt, ...]
 
@@ -85,12 +86,18 @@ def report() -> Report:
         photographs=content["photographs"],
         hardware=content["hardware"],
         classes=tuple(content["classes"].split()),
+        curves=tuple(_place(name) for name in content["curves"]),
         tables=tuple(_table(name, fields) for name, fields in content["tables"].items()),
         doubts=tuple(
             Doubt(each["question"], each["printed"], each["here"], each.get("table", ""))
             for each in content["doubts"]
         ),
     )
+
+
+def _place(name: str) -> tuple[str, str]:
+    table, variant = name.split("/")
+    return table, variant
 
 
 def _table(name: str, fields: dict[str, Any]) -> PrintedTable:

@@ -40,11 +40,11 @@ function lineTrace(variant, curve, factor, series) {
   };
 }
 
-function tracesOf(measure, series, band) {
+function tracesOf(indices, measure, series, band) {
   const factor = measure === "accuracy" ? 100 : 1;
   const bands = [];
   const lines = [];
-  for (const index of shown) {
+  for (const index of indices) {
     for (const one of series) {
       const curve = variants[index].curves[`${one}_${measure}`];
       if (!curve) continue;
@@ -87,7 +87,7 @@ function drawCurves() {
   const series = [...document.querySelectorAll("[name=series]:checked")].map((box) => box.value);
   const band = find("[name=band]").checked;
   for (const measure of ["loss", "accuracy"]) {
-    const traces = tracesOf(measure, series, band);
+    const traces = tracesOf(shown, measure, series, band);
     const labelled = shown.size <= 9 && series.length > 0;
     const longest = Math.max(0, ...[...shown].map((index) => variants[index].name.length));
     drawPlot(`${measure}-plot`, traces, {
