@@ -16,7 +16,7 @@ from bakeoff import machine
 from bakeoff.data.decode import DecodeError
 from bakeoff.data.opened import Photograph, as_stored, stream
 from bakeoff.data.photographs import DataError
-from bakeoff.data.pixels import Pixels
+from bakeoff.data.squares import Pixels
 from bakeoff.evidence.calibration import probabilities
 from bakeoff.evidence.paired import Floats
 from bakeoff.inputs import seen

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 from rich.console import Console
 
-from bakeoff.data import alike, pixels, plates
+from bakeoff.data import alike, plates, squares
 from bakeoff.data.audit import EXAMPLES, audit
 from bakeoff.data.audit_view import counting, fragment, lead, terminal
 from bakeoff.data.dataset import load
@@ -195,7 +195,7 @@ def test_the_second_look_decodes_and_compares_nothing(faulty, spec, monkeypatch)
     def again(*_, **__):
         raise AssertionError("done again")
 
-    monkeypatch.setattr(pixels, "decode", again)
+    monkeypatch.setattr(squares, "decode", again)
     monkeypatch.setattr(alike, "pairs", again)
     second = audit(spec(faulty))
     assert json.dumps(second.as_json()) == json.dumps(first.as_json())
@@ -206,7 +206,7 @@ def test_the_second_look_decodes_and_compares_nothing(faulty, spec, monkeypatch)
 
 def test_a_training_has_decoded_them_already(clean, spec, monkeypatch):
     load(spec(clean), 40)
-    monkeypatch.setattr(pixels, "decode", None)
+    monkeypatch.setattr(squares, "decode", None)
     assert audit(spec(clean), side=40).good == 24
 
 

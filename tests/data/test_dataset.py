@@ -12,7 +12,8 @@ from PIL import Image
 
 from bakeoff.data.dataset import load
 from bakeoff.data.photographs import DataError
-from bakeoff.data.pixels import BadPhotographs, square
+from bakeoff.data.pixels import BadPhotographs
+from bakeoff.data.squares import square
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from bakeoff.data.dataset import load
 from bakeoff.data.duplicates import find_copies, joined, leaked, members, tie
 from bakeoff.data.overlay import overlay
 from bakeoff.data.photographs import DataError, gather
-from bakeoff.data.pixels import look, open_store
+from bakeoff.data.pixels import open_store
 from bakeoff.data.sources import find
+from bakeoff.data.squares import look
 
 KINDS = ("pizza", "pie", "ramen", "salad", "sushi")
 

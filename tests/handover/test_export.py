@@ -19,7 +19,7 @@ from scipy.special import softmax
 from typer.testing import CliRunner
 
 from bakeoff.cli import app
-from bakeoff.data.pixels import square
+from bakeoff.data.squares import square
 from bakeoff.export import DriftError, export
 from bakeoff.export import graph as graphs
 from bakeoff.recipe import RecipeError

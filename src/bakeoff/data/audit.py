@@ -143,7 +143,9 @@ def _shortened(examples: Iterable[Example]) -> Iterable[Example]:
 def _megabytes(photographs: Photographs) -> float:
     total = 0
     for row, path in enumerate(photographs.paths):
-        if not path.startswith(DRAWN):
+        if piece := photographs.piece(row):
+            total += piece.size
+        elif not path.startswith(DRAWN):
             try:
                 total += os.stat(photographs.file(row)).st_size  # noqa: PTH116 (half the time)
             except OSError:

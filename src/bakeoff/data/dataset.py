@@ -16,10 +16,11 @@ from bakeoff.data.decode import RULES
 from bakeoff.data.duplicates import ALONE, Rows, find_copies, leaked, tie
 from bakeoff.data.manifest import write_manifest
 from bakeoff.data.photographs import SPLITS, DataError, Photographs, Progress, nearest
-from bakeoff.data.pixels import BadPhotographs, Pixels, Store, open_store
+from bakeoff.data.pixels import BadPhotographs, Store, open_store
 from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
 from bakeoff.data.splits import demand_every_class, describe, split
+from bakeoff.data.squares import Pixels
 
 SMALLEST_SIDE = 8
 

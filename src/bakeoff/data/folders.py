@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.data.classes import choose
@@ -27,26 +29,69 @@ SPLIT_NAMES = {
 }
 
 
+@dataclass(frozen=True)
+class Tree:
+    """Folders that photographs lie in, on a disk or elsewhere; "" is the outermost."""
+
+    name: str
+    subfolders: Callable[[str], Sequence[str]]  # names of those directly inside, naturally sorted
+    images: Callable[[str], list[str]]  # paths of all in and below one, relative to it, sorted
+
+
 def read_folders(root: Path, spec: DataSpec) -> Photographs:
-    """Read class folders, below split folders where the first level is named like splits."""
-    first = subfolders(root)
-    splits = _split_folders(root, first)
+    """Read class folders of a disk, below split folders where the first level is named so."""
+    tree = Tree(
+        str(root),
+        lambda inside: tuple(subfolders(root / inside)),
+        lambda inside: images_below(root / inside),
+    )
+    classes, rows = arranged(tree, spec)
+    return gather(root.name, root, classes, rows)
+
+
+def arranged(tree: Tree, spec: DataSpec) -> tuple[tuple[str, ...], list[tuple[str, str, str, str]]]:
+    """Return the classes, and the rows (path, class, split, group), of class or split folders."""
+    first = tree.subfolders("")
+    splits = _split_folders(tree.name, first)
     if splits:
-        below = {split: subfolders(folder) for split, folder in splits.items()}
+        below = {split: tree.subfolders(folder) for split, folder in splits.items()}
         names = sorted({name for level in below.values() for name in level}, key=natural)
     else:
-        below, names = {"": first}, list(first)
+        splits, below, names = {"": ""}, {"": first}, list(first)
     if not names:
-        raise DataError(_nothing_in(root))
+        raise DataError(_nothing_in(tree))
     classes = choose(spec, names)
     rows = [
-        (f"{folder.relative_to(root).as_posix()}/{path}", label, split, "")
+        (f"{folder}/{path}", label, split, "")
         for split, level in below.items()
         for label in classes
-        if (folder := level.get(label)) is not None
-        for path in _some(folder)
+        if label in level
+        for folder in (f"{splits[split]}/{label}".lstrip("/"),)
+        for path in _some(tree, folder)
     ]
-    return gather(root.name, root, classes, rows)
+    return classes, rows
+
+
+def listed(name: str, paths: Iterable[str]) -> Tree:
+    """Make a Tree of the paths of files, which may be those of an object store or an archive."""
+    every = sorted(path for path in paths if all(_shown(part) for part in path.split("/")))
+
+    def inside(folder: str) -> Iterator[str]:
+        prefix = f"{folder}/" if folder else ""
+        for path in every[bisect_left(every, prefix) :]:
+            if not path.startswith(prefix):
+                break
+            yield path[len(prefix) :]
+
+    def names(folder: str) -> tuple[str, ...]:
+        found = {path.split("/")[0] for path in inside(folder) if "/" in path}
+        return tuple(sorted(found, key=natural))
+
+    def images(folder: str) -> list[str]:
+        found = [path for path in inside(folder) if path.lower().endswith(SUFFIXES)]
+        return sorted(found, key=lambda path: [natural(part) for part in path.split("/")])
+
+    return Tree(name, names, images)
 
 
 def subfolders(folder: Path) -> dict[str, Path]:
@@ -87,19 +132,19 @@ def _images(folder: Path, prefix: str, seen: set[tuple[int, int]]) -> Iterator[s
             yield prefix + entry.name
 
 
-def _some(folder: Path) -> list[str]:
-    paths = images_below(folder)
+def _some(tree: Tree, folder: str) -> list[str]:
+    paths = tree.images(folder)
     if not paths:
         raise DataError(
-            f"data.source: the class folder {folder} holds no images ({_allowed()}); "
+            f"data.source: the class folder {tree.name}/{folder} holds no images ({_allowed()}); "
             "remove it or leave its class out of data.classes"
         )
     return paths
 
 
-def _split_folders(root: Path, first: dict[str, Path]) -> dict[str, Path]:
+def _split_folders(root: str, first: Sequence[str]) -> dict[str, str]:
     """Split -> folder, or nothing where the first level holds classes."""
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     others = [name for name in first if name.lower() not in SPLIT_NAMES]
     named = [name for name in first if name.lower() in SPLIT_NAMES]
     if not named or (others and len(named) < 2):
@@ -108,10 +153,10 @@ def _split_folders(root: Path, first: dict[str, Path]) -> dict[str, Path]:
         split = SPLIT_NAMES[name.lower()]
         if split in found:
             raise DataError(
-                f"data.source: {root} has both {found[split].name}/ and {name}/, "
+                f"data.source: {root} has both {found[split]}/ and {name}/, "
                 f"which both mean {split}; keep one"
             )
-        found[split] = first[name]
+        found[split] = name
     if "train" not in found:
         guess = nearest("train", others)
         raise DataError(f"data.source: {root} has {listing(named)}/ but no train/{guess}")
@@ -123,12 +168,12 @@ def _split_folders(root: Path, first: dict[str, Path]) -> dict[str, Path]:
     return found
 
 
-def _nothing_in(root: Path) -> str:
-    loose = len(images_below(root))
+def _nothing_in(tree: Tree) -> str:
+    loose = len(tree.images(""))
     held = f"holds {loose} images but no class folders" if loose else "holds no images"
     return (
-        f"data.source: {root} {held}; needed is one folder a class with images ({_allowed()}), "
-        "or a CSV file with the columns path,label"
+        f"data.source: {tree.name} {held}; needed is one folder a class with images "
+        f"({_allowed()}), or a CSV file with the columns path,label"
     )
 
 

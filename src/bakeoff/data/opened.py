@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bakeoff.data.decode import DecodeError, contents, decode, upright
-from bakeoff.data.pixels import Pixels, square, threads
+from bakeoff.data.squares import Pixels, square, threads
 
 Photograph = str | Path | Image.Image | NDArray[np.uint8]
 """A file, an open image, or pixels (H, W, 3), RGB, or (H, W), grey."""

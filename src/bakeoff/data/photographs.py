@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +28,18 @@ class DataError(ValueError):
     """What the user gave cannot be used; the message is one sentence that says what can."""
 
 
+class Piece(NamedTuple):
+    """Where the bytes of a photograph lie that is no file of this machine, or inside another file.
+
+    `stamp` changes when the file does; `size` is in bytes.
+    """
+
+    address: str
+    start: int
+    size: int
+    stamp: str
+
+
 @dataclass(frozen=True, eq=False)
 class Photographs:
     """N photographs in a fixed order; nothing is opened before they are decoded."""
@@ -38,6 +51,7 @@ class Photographs:
     splits: NDArray[np.str_]  # (N,), one of SPLITS, or "" where the source gives none
     groups: tuple[str, ...]  # (N,), photographs that must stay in one split; "" for none
     classes: tuple[str, ...]
+    pieces: Mapping[str, Piece] = field(default_factory=dict)  # of the paths that are no files
 
     def __post_init__(self) -> None:
         """Hold the lengths together."""
@@ -51,16 +65,22 @@ class Photographs:
     def take(self, indices: ArrayLike) -> Photographs:
         """Keep these photographs, in this order; the class map stays as it is."""
         rows = np.asarray(indices, dtype=np.int64)
+        paths = tuple(self.paths[row] for row in rows)
         return replace(
             self,
-            paths=tuple(self.paths[row] for row in rows),
+            paths=paths,
+            pieces={path: self.pieces[path] for path in paths if path in self.pieces},
             labels=self.labels[rows],
             splits=self.splits[rows],
             groups=tuple(self.groups[row] for row in rows),
         )
 
+    def piece(self, index: int) -> Piece | None:
+        """Where its bytes lie; None where it is a file of its own here, or drawn."""
+        return self.pieces.get(self.paths[index])
+
     def file(self, index: int) -> Path:
-        """Where the photograph lies (meaningless for a drawn one)."""
+        """Where the photograph lies (meaningless for a drawn one, or one that has a piece)."""
         path = Path(self.paths[index])
         return path if self.root is None else self.root / path
 
@@ -70,6 +90,7 @@ def gather(
     root: Path | None,
     classes: Sequence[str],
     rows: Iterable[tuple[str, str, str, str]],
+    pieces: Mapping[str, Piece] | None = None,
 ) -> Photographs:
     """Build Photographs from rows (path, class name, split, group)."""
     number = {label: index for index, label in enumerate(classes)}
@@ -82,6 +103,7 @@ def gather(
         splits=np.array([split for _, _, split, _ in table], dtype="<U10"),
         groups=tuple(group for _, _, _, group in table),
         classes=tuple(classes),
+        pieces=pieces or {},
     )
 
 

@@ -15,25 +15,20 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from bakeoff.data import plates
 from bakeoff.data.cache import cache_dir, discard, publish, written_aside
-from bakeoff.data.decode import DecodeError, contents, decode
 from bakeoff.data.photographs import DRAWN, DataError, Photographs, Progress
+from bakeoff.data.squares import CHUNK, LOOK, Entry, Pixels, made, threads
 from bakeoff.files import alone
 
 VERSION = 2  # raise it when a rule of decoding or resizing changes: older stores are then not used
-CHUNK = 256  # photographs in flight; bounds memory
-LOOK = 64  # side of a look
-Pixels = NDArray[np.uint8]
 
 
 class BadPhotographs(DataError):  # noqa: N818 (named for what the user has)
@@ -48,16 +43,6 @@ class BadPhotographs(DataError):  # noqa: N818 (named for what the user has)
             f"{len(bad)} of {total} photographs cannot be decoded: {first}{more}. "
             "Repair or remove them, or leave them out with --skip-bad"
         )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One good photograph: sha256 of its file, its upright size and the rules that were applied."""
-
-    digest: str
-    width: int
-    height: int
-    rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,33 +88,24 @@ def open_store(
     return store
 
 
-def square(image: Image.Image, side: int) -> Pixels:
-    """Resize the shorter side to S, antialiased, and crop the centre: (S, S, 3); both at once."""
-    width, height = image.size
-    edge = min(width, height)
-    left, top = (width - edge) / 2, (height - edge) / 2
-    box = (left, top, left + edge, top + edge)
-    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=box))
-
-
-def look(image: Image.Image) -> Pixels:
-    """Squeeze the whole image into (LOOK, LOOK) grey, which tells copies of it from others."""
-    small = image.resize((LOOK, LOOK), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.asarray(small.convert("L"))
-
-
 def _key(photographs: Photographs, side: int) -> str:
     digest = hashlib.sha256(f"{VERSION} {side} {plates.VERSION} {photographs.root}".encode())
     for index, path in enumerate(photographs.paths):
         digest.update(f"\n{path}".encode(errors="surrogateescape"))
         if not path.startswith(DRAWN):
-            try:
-                status = os.stat(photographs.file(index))  # noqa: PTH116 (half the time of Path's)
-                seen = f"\0{status.st_size} {status.st_mtime_ns} {status.st_mode}"
-            except OSError:
-                seen = "\0absent"
-            digest.update(seen.encode())
+            digest.update(f"\0{_stamp(photographs, index)}".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
+
+
+def _stamp(photographs: Photographs, index: int) -> str:
+    """Say what changes when a photograph does."""
+    if piece := photographs.piece(index):
+        return " ".join(map(str, piece))
+    try:
+        status = os.stat(photographs.file(index))  # noqa: PTH116 (half the time of Path's)
+    except OSError:
+        return "absent"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_mode}"
 
 
 def _opened(folder: Path, photographs: Photographs, side: int) -> Store | None:
@@ -162,50 +138,22 @@ def _build(aside: Path, photographs: Photographs, side: int, progress: Progress 
     with (
         _growing(aside / "pixels.npy", (side, side, 3)) as add_pixels,
         _growing(aside / "looks.npy", (LOOK, LOOK)) as add_look,
-        ThreadPoolExecutor(workers) as pool,
     ):
-        read = _reader(photographs, side)
-        for start in range(0, len(photographs), CHUNK):
-            rows = range(start, min(start + CHUNK, len(photographs)))
-            for row, made in zip(rows, pool.map(read, rows), strict=True):
-                if isinstance(made, str):
-                    bad[photographs.paths[row]] = made
-                else:
-                    add_pixels(made[0])
-                    add_look(made[1])
-                    entries.append(made[2])
-            if progress:
-                progress("drawing" if drawn else "decoding", rows.stop, len(photographs))
+        for row, one in enumerate(made(photographs, side, workers)):
+            if isinstance(one, str):
+                bad[photographs.paths[row]] = one
+            else:
+                add_pixels(one[0])
+                add_look(one[1])
+                entries.append(one[2])
+            if progress and ((row + 1) % CHUNK == 0 or row + 1 == len(photographs)):
+                progress("drawing" if drawn else "decoding", row + 1, len(photographs))
     index = {
         "bytes": [(aside / name).stat().st_size for name in ("pixels.npy", "looks.npy")],
         "entries": [list(asdict(entry).values()) for entry in entries],
         "bad": bad,
     }
     (aside / "index.json").write_text(json.dumps(index), encoding="ascii")
-
-
-Made = tuple[Pixels, Pixels, Entry]
-
-
-def _reader(photographs: Photographs, side: int) -> Callable[[int], Made | str]:
-    """Give the function that makes one row of the store, or says why it cannot."""
-
-    def read(row: int) -> Made | str:
-        path = photographs.paths[row]
-        if path.startswith(DRAWN):
-            drawn = plates.draw(path, side)
-            whole = look(Image.fromarray(drawn))
-            return drawn, whole, Entry(plates.digest(path), side, side, ())
-        try:
-            data = contents(photographs.file(row))
-            decoded = decode(data, suffix=photographs.file(row).suffix)
-        except DecodeError as error:
-            return str(error)
-        image = decoded.image
-        entry = Entry(hashlib.sha256(data).hexdigest(), *image.size, decoded.rules)
-        return square(image, side), look(image), entry
-
-    return read
 
 
 @contextmanager
@@ -241,10 +189,3 @@ def _demand_room(folder: Path, needed: int) -> None:
             f"the decoded photographs need {needed / 1e9:.1f} GB below {folder.parent}, where "
             f"{free / 1e9:.1f} GB are free; make room or set BAKEOFF_CACHE to another disk"
         )
-
-
-def threads() -> int:
-    """Return how many threads may decode at once."""
-    if hasattr(os, "sched_getaffinity"):  # heeds a container's limits
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

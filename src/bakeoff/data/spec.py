@@ -24,7 +24,10 @@ class DataSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: Annotated[str, Field(description="a folder, a CSV file, `food101` or `plates`")] = ""
+    source: Annotated[
+        str,
+        Field(description="a folder, a CSV file, tars, an address, `food101` or `plates`"),
+    ] = ""
     classes: Annotated[
         Literal["all"] | tuple[str, ...] | Every,
         Field(description="`all`, a list of names, or {every: 5, from: 1} over the source's order"),

@@ -6,16 +6,18 @@ Each function returns examples by the kinds of `findings`: all there are, in the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bakeoff.data import alike
-from bakeoff.data.decode import FORMATS
+from bakeoff.data.addresses import content_of
+from bakeoff.data.decode import FORMATS, DecodeError
 from bakeoff.data.duplicates import Copies, Rows, leaked, members
 from bakeoff.data.findings import EXTREME, TINY, Example
-from bakeoff.data.photographs import DRAWN, Photographs
+from bakeoff.data.photographs import DRAWN, DataError, Photographs
 from bakeoff.data.pixels import Store
 
 Found = dict[str, list[Example]]
@@ -127,7 +129,7 @@ def converted(seen: Seen) -> Found:
 
 def _format(photographs: Photographs, row: int) -> str:
     try:
-        with Image.open(photographs.file(row), formats=FORMATS) as image:
+        with Image.open(BytesIO(content_of(photographs, row)), formats=FORMATS) as image:
             return f"is {image.format}"
-    except OSError:
+    except (OSError, DecodeError, DataError):
         return ""

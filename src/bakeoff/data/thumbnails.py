@@ -10,11 +10,12 @@ from functools import cache
 from PIL import Image
 
 from bakeoff.data import plates
+from bakeoff.data.addresses import content_of
 from bakeoff.data.decode import DecodeError, decode
 from bakeoff.data.photographs import DRAWN, DataError, Photographs
-from bakeoff.data.pixels import square
 from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
+from bakeoff.data.squares import square
 
 SIDE = 96
 
@@ -28,7 +29,7 @@ def thumbnails(spec: DataSpec) -> Callable[[str], bytes | None]:
     @cache
     def known() -> tuple[Photographs | None, dict[str, int]]:
         try:
-            photographs = find(spec, offline=True)
+            photographs = find(spec, offline=spec.source == "food101")
         except DataError:
             return None, {}
         return photographs, {path: row for row, path in enumerate(photographs.paths)}
@@ -39,8 +40,8 @@ def thumbnails(spec: DataSpec) -> Callable[[str], bytes | None]:
         photographs, row = known()
         if photographs is None or name not in row:
             return None
-        with suppress(OSError, DecodeError):
-            image = decode(photographs.file(row[name]).read_bytes()).image
+        with suppress(DecodeError, DataError):
+            image = decode(content_of(photographs, row[name])).image
             return _jpeg(Image.fromarray(square(image, SIDE)))
         return None
 

@@ -13,7 +13,7 @@ from bakeoff.classifier import Classifier
 from bakeoff.data.decode import DecodeError
 from bakeoff.data.opened import Photograph, rgb, stream
 from bakeoff.data.photographs import DataError, Progress
-from bakeoff.data.pixels import square
+from bakeoff.data.squares import square
 from bakeoff.evidence.calibration import probabilities
 from bakeoff.evidence.paired import Floats
 from bakeoff.export.runtimes import Array, Ask
