@@ -1,9 +1,9 @@
-# Three targets: `make demo`, `make test`, `make .venv`. Nothing but Python >= 3.11, pip and git is needed.
+# `make demo`, `make test`, `make docs`, `make .venv`. Nothing but Python >= 3.11, pip and git is needed.
 PYTHON ?= python3
 BIN := .venv/bin
 STUDY_OUT ?= runs
 
-.PHONY: demo test
+.PHONY: demo test docs
 
 demo: .venv
 	$(BIN)/bakeoff run demo --out $(STUDY_OUT)
@@ -13,6 +13,11 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+	$(MAKE) docs
+
+# The site, into site/; a dead link or an undocumented name is an error.
+docs: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The versions in constraints.txt are those the tests have passed with.
 .venv: pyproject.toml constraints.txt
