@@ -18,7 +18,7 @@ from bakeoff import features, prepare, seeds, step, store
 from bakeoff import run as running
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
-from bakeoff.inputs import NO_AUGMENT, from_pixels, share_of
+from bakeoff.inputs import NO_AUGMENT, Batch, Inputs, from_pixels, share_of
 from bakeoff.loop import Training, TrainingError, epochs
 from bakeoff.models import zoo
 from bakeoff.models.parts import freeze, frozen_prefix, tail, through
@@ -169,9 +169,9 @@ def test_five_steps_give_the_losses_they_always_gave() -> None:
     inputs = from_pixels(pixels, np.arange(40) % 10, net, 10, 32, NO_AUGMENT, CPU)
     fabric = running.machine.fabric(CPU, "fp32")
     model, optimizer = fabric.setup(net.module, step.optimizer(recipe, net.module.parameters()))
-    one_step = step.eager(fabric, model, optimizer, step.loss_of(recipe, inputs.labels, 10))
-    rows = torch.arange(40)
-    losses = [one_step(inputs.plain(rows), inputs.targets(rows))[0].item() for _ in range(5)]
+    one_step = step.eager(step.Work(fabric, model, optimizer, inputs, recipe, None, (40,)))
+    batch, drawing = inputs.batch(torch.arange(40)), torch.Generator()
+    losses = [one_step(batch, drawing)[0].item() / 40 for _ in range(5)]
     assert losses == pytest.approx([2.3252, 2.1564, 2.0291, 1.9173, 1.8116], abs=2e-3)
 
 
@@ -279,13 +279,14 @@ def test_every_photograph_is_shown_once_an_epoch_in_a_new_order(
     tmp_path: Path, plates: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[list[int]] = []
-    original = running.loop.Inputs.drawn
+    original = Inputs.drawn
+    row_of = {pixels.tobytes(): row for row, pixels in enumerate(plates.pixels)}
 
-    def watched(self: Any, indices: torch.Tensor, generator: torch.Generator) -> Any:
-        shown.append(indices.tolist())
-        return original(self, indices, generator)
+    def watched(self: Inputs, batch: Batch, generator: torch.Generator) -> Any:
+        shown.append([row_of[pixels.numpy().tobytes()] for pixels in batch.rows])
+        return original(self, batch, generator)
 
-    monkeypatch.setattr(running.loop.Inputs, "drawn", watched)
+    monkeypatch.setattr(Inputs, "drawn", watched)
     finished(tmp_path, {**TINY, "epochs": 2, "batch": 23}, plates)
     half = len(shown) // 2
     first, second = (list(chain(*part)) for part in (shown[:half], shown[half:]))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from bakeoff import checkpoint, files, integrity, machine, store
+from bakeoff import checkpoint, files, integrity, machine, stepping, store
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.explain.keep import keep_run_maps
@@ -45,6 +45,7 @@ class _Plan:
     where: torch.device
     settings: Settings
     on_progress: Progress | None
+    steps: stepping.Steps
 
     def dataset(self, run_: Run) -> Dataset:
         """The photographs of a run."""
@@ -63,7 +64,8 @@ class _Plan:
         """The run and how it is carried out."""
         precision = machine.precision(run_.row.recipe.precision, self.where)
         what = self.folder / run_.name, run_, self.identity(run_), self.dataset(run_)
-        return Job(*what, self.where, precision, "", self.settings.offline, self.on_progress)
+        how = self.settings.offline, self.on_progress, self.steps
+        return Job(*what, self.where, precision, "", *how)
 
     def alone(self, run_: Run, *, wait: bool) -> AbstractContextManager[bool]:
         """Keep other processes off the run."""
@@ -89,24 +91,27 @@ def execute(
     if settings.deterministic:
         machine.deterministic()
     where = machine.device(settings.device)
+    stepping.check(settings.step, where)
     datasets = _datasets(study, runs, settings, on_progress)
     num_classes = len(next(iter(datasets.values())).classes)
     sizes = {
         recipe: _check(recipe, num_classes, settings.offline)
         for recipe in dict.fromkeys(run_.row.recipe for run_ in runs)
     }
-    plan = _Plan(study, folder, datasets, where, settings, on_progress)
+    steps = stepping.Steps(settings.step)
+    plan = _Plan(study, folder, datasets, where, settings, on_progress, steps)
     store.write_study(folder, study)
     for run_ in runs:
         plan.state(run_)
     for (_, seed), dataset in datasets.items():
         dataset.write_manifest(folder / f"split-{seed}.csv")
     ended: set[str] = set()
-    for group in groups(runs, sizes, num_classes, datasets):
-        for event in _at_once(group, plan):
-            ended |= {event.run.name} if isinstance(event, Ended) else set()
-            yield event
-    yield from _one_by_one([run_ for run_ in runs if run_.name not in ended], plan)
+    with steps:
+        for group in groups(runs, sizes, num_classes, datasets):
+            for event in _at_once(group, plan):
+                ended |= {event.run.name} if isinstance(event, Ended) else set()
+                yield event
+        yield from _one_by_one([run_ for run_ in runs if run_.name not in ended], plan)
 
 
 def _one_by_one(runs: Sequence[Run], plan: _Plan) -> Iterator[Event]:
@@ -180,10 +185,9 @@ def _carried_out(run_: Run, plan: _Plan) -> Iterator[Event]:
     error = ""
     try:
         if not finished:
-            dataset, offline = plan.dataset(run_), plan.settings.offline
-            for record in run(
-                place, run_, dataset, plan.where, offline=offline, on_progress=plan.on_progress
-            ):
+            what = place, run_, plan.dataset(run_), plan.where
+            offline, on_progress = plan.settings.offline, plan.on_progress
+            for record in run(*what, offline=offline, on_progress=on_progress, steps=plan.steps):
                 yield Measured(run_, record)
     except TrainingError as failure:
         error = str(failure)

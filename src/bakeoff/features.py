@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +62,7 @@ def cached(
         rows = _kept(path, len(inputs.labels))
         assert rows is not None, path
     os.utime(path)
-    return replace(inputs, rows=rows.to(inputs.device))
+    return inputs.of(rows)
 
 
 def _kept(path: Path, count: int) -> Tensor | None:
@@ -87,7 +86,7 @@ def _compute(
     net.module.eval()
     total = len(inputs.labels)
     rows: np.memmap | None = None
-    for indices in torch.split(torch.arange(total), BATCH):
+    for indices in torch.split(torch.arange(total), min(BATCH, inputs.largest_batch)):
         outputs = _outputs(fabric, net, prefix, inputs, indices).numpy()
         if rows is None:
             shape = (total, *outputs.shape[1:])

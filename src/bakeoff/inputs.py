@@ -1,12 +1,13 @@
 """What enters the part of a net that learns: pixels, augmented on the device, or cached features.
 
-Rows lie on the device when they fit, else in the memory map; either way a batch is gathered by
-index, so that order, split and epochs are nothing but index arrays.
+Rows lie on the device when they fit, else in the memory map, from where `streaming` brings them;
+either way a batch is gathered by index, so that order, split and epochs are only index arrays.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bakeoff.augment import augment, mix
-from bakeoff.machine import quiet
+from bakeoff.machine import free_bytes, quiet
 from bakeoff.models.parts import Net
 from bakeoff.recipe import Augment
 
@@ -23,13 +24,23 @@ NO_AUGMENT = Augment()
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Some rows (B, …) and their labels (B,), both on the device."""
+
+    rows: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
 class Inputs:
     """N rows and their labels.
 
-    rows      : (N, S, S, 3) uint8 pixels, or (N, …) float features
-    labels    : (N,) int64, on the device
-    size      : pixels a side the net sees (unused for features)
-    mean, std : (3, 1, 1), for pixels in 0..1
+    rows          : (N, S, S, 3) uint8 pixels, or (N, …) float features
+    labels        : (N,) int64, on the device
+    size          : pixels a side the net sees (unused for features)
+    mean, std     : (3, 1, 1), for pixels in 0..1
+    streamed      : the rows do not fit; they are read ahead of the step that needs them
+    largest_batch : how many rows are evaluated at once, at most (see `models.limits`)
     """
 
     rows: Tensor
@@ -40,19 +51,37 @@ class Inputs:
     augment: Augment
     mean: Tensor
     std: Tensor
+    streamed: bool = False
+    largest_batch: int = sys.maxsize
 
     @property
     def are_features(self) -> bool:
         """Whether the rows are a frozen prefix's outputs."""
         return self.rows.dtype != torch.uint8
 
+    def of(self, rows: Tensor) -> Inputs:
+        """Return the same with other `rows`, moved to the device as a whole when they fit."""
+        streamed = rows.nbytes > SHARE_OF_FREE_MEMORY * free_bytes(self.device)
+        if self.device.type == "cuda" and not streamed:
+            rows = rows.to(self.device)
+        return replace(self, rows=rows, streamed=streamed)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Gather the rows at `indices`, of any shape."""
+        rows = self.rows[indices.to(self.rows.device)]
+        return Batch(rows.to(self.device, non_blocking=True), self.targets(indices))
+
     def plain(self, indices: Tensor) -> Tensor:
         """Return rows as evaluation sees them: features, or (B, 3, size, size) normalised."""
-        return self._prepared(indices, NO_AUGMENT, torch.Generator(self.device))
+        return self.seen(self.batch(indices))
 
-    def drawn(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return an augmented batch and its targets: (B,) labels, or (B, C) shares if mixed."""
-        images, targets = self._prepared(indices, self.augment, generator), self.targets(indices)
+    def seen(self, batch: Batch) -> Tensor:
+        """Return a batch as evaluation sees it: features, or (B, 3, size, size) normalised."""
+        return self._prepared(batch.rows, NO_AUGMENT, torch.Generator(self.device))
+
+    def drawn(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return a batch augmented, and its targets: (B,) labels, or (B, C) shares if mixed."""
+        images, targets = self._prepared(batch.rows, self.augment, generator), batch.labels
         if self.augment.mixup or self.augment.cutmix:
             return mix(
                 images,
@@ -68,8 +97,7 @@ class Inputs:
         """Return the labels (B,) of `indices`."""
         return self.labels[indices.to(self.device)]
 
-    def _prepared(self, indices: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
-        rows = self.rows[indices.to(self.rows.device)].to(self.device, non_blocking=True)
+    def _prepared(self, rows: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
         if self.are_features:
             return rows
         pixels = rows.permute(0, 3, 1, 2)  # (B, 3, S, S) uint8, channels-last
@@ -104,11 +132,7 @@ def from_pixels(
     """Wrap a pixel store (N, S, S, 3) for `net`; moved to the device as a whole when it fits."""
     with quiet():  # the store is read-only, and nothing here writes to it
         rows = torch.from_numpy(pixels)
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if rows.nbytes < SHARE_OF_FREE_MEMORY * free:
-            rows = rows.to(device)
-    return Inputs(
+    inputs = Inputs(
         rows=rows,
         labels=torch.from_numpy(labels).to(device),
         device=device,
@@ -118,6 +142,7 @@ def from_pixels(
         mean=torch.tensor(net.mean, device=device)[:, None, None],
         std=torch.tensor(net.std, device=device)[:, None, None],
     )
+    return inputs.of(rows)
 
 
 def seen(

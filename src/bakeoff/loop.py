@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bakeoff import seeds, step
+from bakeoff import seeds, step, streaming
 from bakeoff.inputs import Inputs
 from bakeoff.models.parts import train_mode
 from bakeoff.recipe import Recipe
@@ -75,15 +75,19 @@ def epochs(
     split: Mapping[str, Rows],
     seed: Mapping[str, int],
     on_step: OnStep | None = None,
+    make: step.Make = step.eager,
 ) -> Iterator[Record]:
     """Train to the recipe's last epoch, or until `patience` runs out; yield each epoch's record.
 
     The best epoch is the one of highest validation accuracy (of equals, lowest loss); its tensors
-    are kept in `training.best`. Stopped between two steps, `training` is all that is needed to go
-    on with the very next one. Raises NotFiniteError when the loss is no longer a number.
+    are kept in `training.best`. `make` decides how it is stepped. Stopped between two steps,
+    `training` is all that is needed to go on with the very next one. Raises NotFiniteError when the
+    loss is no longer a number.
     """
-    loss = step.loss_of(recipe, inputs.targets(split["train"]), inputs.num_classes)
-    one_step = step.eager(fabric, training.model, training.optimizer, loss)
+    weight = step.class_weights(recipe, inputs.targets(split["train"]), inputs.num_classes)
+    sizes = step.sizes(len(split["train"]), recipe.batch)
+    work = fabric, training.model, training.optimizer, inputs, recipe, weight, sizes
+    one_step = make(step.Work(*work))
     sample = clean_sample(split, seed["order"])
     while training.epoch < recipe.epochs and not _out_of_patience(training, recipe):
         shown = _one_epoch(training, one_step, recipe, inputs, split["train"], seed, on_step)
@@ -126,22 +130,21 @@ def _one_epoch(
     now = training.under_way or _begun(training, inputs, len(batches), seed["augmentation"])
     began = perf_counter() - now.seconds
     train_mode(training.model)
-    for number in range(now.step, len(batches)):
-        with undivided():
-            training.whole = False
-            indices = batches[number]
-            now.lr = step.rate(recipe, epoch + number / len(batches))
-            step.set_rate(training.optimizer, now.lr)
-            images, targets = inputs.drawn(indices, now.drawing)
-            loss, logits = one_step(images, targets)
-            now.losses[number] = loss * len(indices)
-            now.right += (logits.argmax(1) == inputs.targets(indices)).sum()
-            now.step, now.seconds = number + 1, perf_counter() - began
-            training.whole = True
-        if inputs.device.type == "cpu" or now.step == len(batches):
-            demand_finite(training)
-        if on_step:
-            on_step(now.step, len(batches))
+    with streaming.in_order(inputs, batches[now.step :]) as stream:
+        for number, batch in enumerate(stream, now.step):
+            with undivided():
+                training.whole = False
+                now.lr = step.rate(recipe, epoch + number / len(batches))
+                step.set_rate(training.optimizer, now.lr)
+                loss, right = one_step(batch, now.drawing)
+                now.losses[number] = loss
+                now.right += right
+                now.step, now.seconds = number + 1, perf_counter() - began
+                training.whole = True
+            if inputs.device.type == "cpu" or now.step == len(batches):
+                demand_finite(training)
+            if on_step:
+                on_step(now.step, len(batches))
     return now
 
 
@@ -174,11 +177,9 @@ def demand_finite(training: Training) -> None:
 def predicted(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> Tensor:
     """Return the logits (n, C), float32 on the CPU, of `rows` in eval mode, in their order."""
     model.eval()
-    with torch.no_grad():
-        parts = [
-            model(inputs.plain(indices)).float().cpu() for indices in torch.split(rows, 2 * batch)
-        ]
-    return torch.cat(parts)
+    order = torch.split(rows, min(2 * batch, inputs.largest_batch))
+    with torch.no_grad(), streaming.in_order(inputs, order) as stream:
+        return torch.cat([model(inputs.seen(part)).float() for part in stream]).cpu()
 
 
 def measured(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> tuple[float, float]:

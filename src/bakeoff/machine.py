@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import platform
 import sys
@@ -90,18 +91,33 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def environment(where: torch.device, used_precision: str) -> dict[str, Any]:
-    """Describe hardware and versions, for run.json."""
+def environment(where: torch.device, used_precision: str, **more: str) -> dict[str, Any]:
+    """Describe hardware and versions, and whatever `more` there is, for run.json."""
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else _processor()
     return {
         "device": where.type,
         "hardware": name,
         "cores": os.cpu_count(),
         "precision": used_precision,
+        **more,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {package: version(package) for package in PACKAGES},
     }
+
+
+def free_bytes(where: torch.device) -> float:
+    """Return the memory that can still be taken: of the device on CUDA, else of the system.
+
+    Infinity where the system does not say.
+    """
+    if where.type == "cuda":
+        kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+        return float(torch.cuda.mem_get_info(where)[0] + kept)
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024.0 * int(next(x for x in lines if x.startswith("MemAvailable")).split()[1])
+    return math.inf
 
 
 def reset_peak(where: torch.device) -> None:

@@ -19,6 +19,7 @@ from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels, share_of
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import Net, freeze, frozen_prefix, tail
 from bakeoff.recipe import Recipe
+from bakeoff.stepping import Steps
 from bakeoff.study import Run
 
 Progress = Callable[[str, int, int], None]
@@ -37,6 +38,7 @@ class Job:
     fp32_because: str
     offline: bool
     on_progress: Progress | None
+    steps: Steps
 
 
 @dataclass(frozen=True)

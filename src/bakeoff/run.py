@@ -15,6 +15,7 @@ from bakeoff.data.dataset import Dataset
 from bakeoff.models import folder as model_folder
 from bakeoff.models import weights
 from bakeoff.prepare import Job, Prepared, Progress, prepare, proof, split_of
+from bakeoff.stepping import Steps
 from bakeoff.stopping import undivided
 from bakeoff.store import Predictions, Record
 from bakeoff.study import Run
@@ -31,6 +32,7 @@ def run(
     *,
     offline: bool = False,
     on_progress: Progress | None = None,
+    steps: Steps | None = None,
 ) -> Iterator[Record]:
     """Train `run_` on `dataset` and fill `folder`; yield each new record.
 
@@ -42,7 +44,8 @@ def run(
     machine.reset_peak(where)
     because = store.begin(folder, run_, identity)
     precision = "fp32" if because else machine.precision(run_.row.recipe.precision, where)
-    job = Job(folder, run_, identity, dataset, where, precision, because, offline, on_progress)
+    how = offline, on_progress, steps or Steps()
+    job = Job(folder, run_, identity, dataset, where, precision, because, *how)
     try:
         try:
             yield from _attempt(job)
@@ -88,7 +91,14 @@ def _attempt(job: Job) -> Iterator[Record]:
 
     try:
         for record in loop.epochs(
-            prepared.fabric, training, recipe, prepared.inputs, split, job.run.seeds, on_step
+            prepared.fabric,
+            training,
+            recipe,
+            prepared.inputs,
+            split,
+            job.run.seeds,
+            on_step,
+            job.steps.make,
         ):
             store.write_records(job.folder, training.records)
             keep(due)
@@ -158,7 +168,7 @@ def finish(
         frozen_unchanged=unchanged if prepared.frozen else None,
         test_reads=1,
         data={"fingerprint": dataset.fingerprint, **dataset.notes},
-        environment=machine.environment(job.where, job.precision),
+        environment=machine.environment(job.where, job.precision, step=job.steps.used),
         fp32_because=job.fp32_because,
         at_once=at_once,
     )

@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 
+STEPS = ("auto", "eager", "compiled", "captured", "captured_eager")
+
 
 @dataclass(frozen=True)
 class Settings:
     """`offline` fetches nothing; `skip_bad` leaves photographs out that cannot be decoded.
 
     `deterministic` lets a GPU use nothing but operations that give the same bits each time.
+    `step` is the way of stepping, one of STEPS (see `capture`).
     """
 
     device: str = "auto"
     offline: bool = False
     skip_bad: bool = False
     deterministic: bool = False
+    step: str = "auto"

@@ -20,6 +20,7 @@ from bakeoff import execute as executing
 from bakeoff import features, files, integrity, loop, scores, step, store
 from bakeoff.data.photographs import DataError
 from bakeoff.execute import Ended, Event, execute
+from bakeoff.inputs import Batch
 from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings
 from bakeoff.study import Study, runs
@@ -123,7 +124,7 @@ def test_interrupted_in_a_step_the_last_checkpoint_stands(
         carried_out(tmp_path, Stop(3))
     before = (tmp_path / FIRST / "resume.pt").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Inputs, "targets", _interrupted_at(loop.Inputs.targets, 6))
+        patch.setattr(loop.Inputs, "drawn", _interrupted_at(loop.Inputs.drawn, 2))
         with pytest.raises(KeyboardInterrupt):
             carried_out(tmp_path)
     assert (tmp_path / FIRST / "resume.pt").read_bytes() == before
@@ -328,14 +329,14 @@ def _not_a_number(where: Callable[[Any, int], bool]) -> Callable[..., step.Step]
     """Return a maker of steps whose loss is NaN where `where`(fabric, call) says so."""
     real, calls = step.eager, 0
 
-    def eager(fabric: Any, *arguments: Any) -> step.Step:
-        one_step = real(fabric, *arguments)
+    def eager(work: step.Work) -> step.Step:
+        one_step = real(work)
 
-        def spoiled(inputs: torch.Tensor, targets: torch.Tensor) -> Any:
+        def spoiled(batch: Batch, drawing: torch.Generator) -> Any:
             nonlocal calls
             calls += 1
-            loss, logits = one_step(inputs, targets)
-            return (loss * torch.nan if where(fabric, calls) else loss), logits
+            loss, right = one_step(batch, drawing)
+            return (loss * torch.nan if where(work.fabric, calls) else loss), right
 
         return spoiled
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bakeoff.data.photographs import DataError
 from bakeoff.recipe import RecipeError
+from bakeoff.settings import STEPS
 from bakeoff.stopping import requeued
 
 out = Console(highlight=False)
@@ -25,6 +26,9 @@ Offline = Annotated[bool, typer.Option("--offline", help="fetch nothing")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="leave unreadable photographs out")]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="the same bits each time, also on a GPU; slower")
+]
+Step = Annotated[
+    str, typer.Option(help=f"way of stepping, the best by default: {', '.join(STEPS)}")
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="how many seeds to have")]
 

@@ -16,6 +16,7 @@ from bakeoff.cli.console import (
     Seeds,
     Set,
     SkipBad,
+    Step,
     end,
     err,
     out,
@@ -49,6 +50,7 @@ def run(
     offline: Offline = False,
     skip_bad: SkipBad = False,
     deterministic: Deterministic = False,
+    step: Step = "auto",
 ) -> None:
     """Run a study: every variant, every seed; what is finished already is not repeated."""
     with refusals():
@@ -64,7 +66,7 @@ def run(
             return
         from bakeoff import conduct
 
-        settings = Settings(device, offline, skip_bad, deterministic)
+        settings = Settings(device, offline, skip_bad, deterministic, step)
         job = conduct.Job(asked, out_folder / asked.name, settings, out, err)
         if noise_floor:
             conduct.noise_floor(job, chosen, noise_floor)
@@ -85,6 +87,7 @@ def train(
     offline: Offline = False,
     skip_bad: SkipBad = False,
     deterministic: Deterministic = False,
+    step: Step = "auto",
 ) -> None:
     """Make one good model from a folder of photographs."""
     with refusals():
@@ -92,6 +95,6 @@ def train(
         asked = studies.read("train", overrides)
         from bakeoff import conduct
 
-        settings = Settings(device, offline, skip_bad, deterministic)
+        settings = Settings(device, offline, skip_bad, deterministic, step)
         job = conduct.Job(asked, out_folder, settings, out, err)
         end(conduct.plan(job, studies.runs(asked)))
