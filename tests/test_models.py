@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from bakeoff.models import folder as model_folder
-from bakeoff.models import weights, zoo
+from bakeoff.models import limits, weights, zoo
 from bakeoff.models.parts import DROPOUT, freeze, frozen_prefix, tail, through, train_mode
 from bakeoff.recipe import RecipeError, parse
 
@@ -129,6 +129,32 @@ def test_an_image_too_small_for_the_net_is_refused_with_what_would_help() -> Non
         zoo.check_size(parse({"model": "custom", "size": 64}), 7)
     zoo.check_size(parse({"model": "custom", "size": 64, "net.padding": 1}), 7)
     zoo.check_size(parse({"model": "custom", "size": 224}), 7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [
+        ({"model": "baseline"}, 346),  # 128 x 220 x 220 after the second convolution
+        ({"model": "custom", "net": {"pool_stride": 1}}, 346),
+        ({"model": "vgg16_bn"}, 668),  # 64 x 224 x 224
+        ({"model": "resnet18"}, 2674),  # 64 x 112 x 112
+    ],
+)
+def test_no_batch_makes_a_tensor_of_2_to_31_numbers(fields: dict[str, object], most: int) -> None:
+    recipe = parse({**fields, "size": 224, "batch": most + 1})
+    assert limits.largest_batch(recipe, 20) == most
+    with pytest.raises(RecipeError, match=f"^batch: with {most + 1}.*allowed: up to {most}$"):
+        limits.check(recipe, 20, torch.device("cuda"))
+    limits.check(recipe, 20, torch.device("cpu"))
+    limits.check(recipe.model_copy(update={"batch": most}), 20, torch.device("cuda"))
+
+
+def test_what_is_cached_does_not_limit_the_batch() -> None:
+    recipe = parse({"model": "resnet18", "freeze": "backbone", "batch": 8192})
+    limits.check(recipe, 20, torch.device("cuda"))
+    augmented = parse({**recipe.model_dump(), "augment": {"policy": "standard"}})
+    with pytest.raises(RecipeError, match="up to 2674"):
+        limits.check(augmented, 20, torch.device("cuda"))
 
 
 def test_offline_refuses_weights_that_are_not_on_this_disk(

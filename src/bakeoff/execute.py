@@ -20,7 +20,7 @@ from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.explain.keep import keep_run_maps
 from bakeoff.explain.stored import MAPS
 from bakeoff.loop import TrainingError
-from bakeoff.models import weights, zoo
+from bakeoff.models import limits, weights, zoo
 from bakeoff.models.parts import freeze
 from bakeoff.prepare import Job
 from bakeoff.recipe import Recipe
@@ -95,18 +95,18 @@ def execute(
     datasets = _datasets(study, runs, settings, on_progress)
     num_classes = len(next(iter(datasets.values())).classes)
     sizes = {
-        recipe: _check(recipe, num_classes, settings.offline)
+        recipe: _check(recipe, num_classes, where, settings.offline)
         for recipe in dict.fromkeys(run_.row.recipe for run_ in runs)
     }
-    steps = stepping.Steps(settings.step)
-    plan = _Plan(study, folder, datasets, where, settings, on_progress, steps)
+    how = settings, on_progress, stepping.Steps(settings.step)
+    plan = _Plan(study, folder, datasets, where, *how)
     store.write_study(folder, study)
     for run_ in runs:
         plan.state(run_)
     for (_, seed), dataset in datasets.items():
         dataset.write_manifest(folder / f"split-{seed}.csv")
     ended: set[str] = set()
-    with steps:
+    with plan.steps:
         for group in groups(runs, sizes, num_classes, datasets):
             for event in _at_once(group, plan):
                 ended |= {event.run.name} if isinstance(event, Ended) else set()
@@ -239,12 +239,12 @@ def _datasets(
     }
 
 
-def _check(recipe: Recipe, num_classes: int, offline: bool) -> int | None:
+def _check(recipe: Recipe, num_classes: int, where: torch.device, offline: bool) -> int | None:
     """Build the net once, so that names, patterns, sizes and weights are known to fit.
 
     Returns how many features enter its head, where nothing else is trained (see `together`).
     """
-    zoo.check_size(recipe, num_classes)
+    limits.check(recipe, num_classes, where)
     with torch.random.fork_rng(devices=[]), machine.quiet():
         net = zoo.build(recipe, num_classes, offline=offline)
     return head_size(recipe, net, freeze(net, recipe.freeze))

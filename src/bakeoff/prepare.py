@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
 from bakeoff.data.photographs import SPLITS
 from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels, share_of
-from bakeoff.models import weights, zoo
+from bakeoff.models import limits, weights, zoo
 from bakeoff.models.parts import Net, freeze, frozen_prefix, tail
 from bakeoff.recipe import Recipe
 from bakeoff.stepping import Steps
@@ -74,6 +74,7 @@ def prepare(job: Job) -> Prepared:
     inputs = from_pixels(
         dataset.pixels, dataset.labels, net, classes, recipe.size, recipe.augment, where
     )
+    inputs = replace(inputs, largest_batch=limits.largest_batch(recipe, classes))
     prefix = frozen_prefix(net, frozen) if recipe.augment == NO_AUGMENT else 0
     if prefix and features.worth_keeping(fabric, net, prefix, inputs):
         start = weights.digest(recipe.weights)
