@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu --data PHOTOS [--parts steps,epochs,peers,study]
 
-`steps` times every way of stepping that bakeoff.step offers, on resident random tensors; `epochs`
-what a run does with each net and batch, photographs gathered and counted; `peers` is
+`steps` times every way of stepping (see bakeoff.stepping), on resident random pixels; `epochs` what
+a run does with each net and batch, photographs gathered and counted; `peers` is
 benchmarks.peers with 16 loader workers; `study` the command `bakeoff run food101-20`. Without CUDA
 it says so.
 """
@@ -11,7 +11,7 @@ it says so.
 from __future__ import annotations
 
 import argparse
-import inspect
+import gc
 import subprocess
 import sys
 import tempfile
@@ -25,7 +25,11 @@ from benchmarks import harness, studies
 if TYPE_CHECKING:
     import torch
 
+    from bakeoff.recipe import Recipe
+    from bakeoff.step import Work
+
 NUM_CLASSES = 20
+WAYS = ("eager", "compiled", "captured_eager", "captured")
 BATCHES = (32, 64, 128, 256)
 STEPS = 50
 # Training images/s at 224 px on one H200: kernel by kernel the longer of operations and memory,
@@ -66,13 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(harness.write("gpu-study", {"set": options.set}, found, options.out))
 
 
-def swept(measure: Callable[[str, int], Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+def swept(measure: Callable[[str, int], Mapping[str, float | None]]) -> dict[str, dict[str, Any]]:
     """Measure every net at every batch: images/s and share of the fused roofline, by way."""
     found = {}
     for net in NETS:
         for batch in BATCHES:
             rates = measure(net, batch)
-            shares = {way: rate / FUSED_ROOFLINE[net] for way, rate in rates.items()}
+            shares = {way: rate and rate / FUSED_ROOFLINE[net] for way, rate in rates.items()}
             found[f"{net} x {batch}"] = {"images_per_second": rates, "share_of_roofline": shares}
     ways = list(dict.fromkeys(way for each in found.values() for way in each["images_per_second"]))
     rows = [[name, *map(each["share_of_roofline"].get, ways)] for name, each in found.items()]
@@ -80,39 +84,34 @@ def swept(measure: Callable[[str, int], Mapping[str, float]]) -> dict[str, dict[
     return found
 
 
-def ways() -> dict[str, Callable[..., Any]]:
-    """Return the ways of stepping that bakeoff.step offers: what takes the same as `eager`."""
-    from bakeoff import step
-
-    taken = list(inspect.signature(step.eager).parameters)
-    return {
-        name: function
-        for name, function in inspect.getmembers(step, inspect.isfunction)
-        if function.__module__ == step.__name__
-        and list(inspect.signature(function).parameters)[: len(taken)] == taken
-    }
-
-
 def steps(
     net: str, batch: int, where: torch.device, num_steps: int = STEPS, size: int = 224
-) -> dict[str, float]:
-    """Return images/s of the bare step and of each of our ways, on resident random tensors."""
+) -> dict[str, float | None]:
+    """Return images/s of the bare step and of each of our ways, on resident random pixels.
+
+    None stands for a way that could not be had.
+    """
     from bakeoff import recipe as recipes
     from benchmarks import bare
 
-    fields = {**NETS[net], "batch": batch, "size": size}
-    recipe = recipes.parse(fields)
-    calls = {"bare": bare.step(recipe, NUM_CLASSES, where)}
-    calls |= {name: _one(make, recipe, where) for name, make in ways().items()}
-    return {name: batch / bare.seconds(one, num_steps, where) for name, one in calls.items()}
+    recipe = recipes.parse({**NETS[net], "batch": batch, "size": size})
+    bare_step = bare.step(recipe, NUM_CLASSES, where)
+    found: dict[str, float | None] = {"bare": batch / bare.seconds(bare_step, num_steps, where)}
+    del bare_step
+    for way in WAYS if where.type == "cuda" else ("eager",):
+        found[way] = _rate(way, recipe, where, num_steps)
+    return found
 
 
-def epochs(net: str, batch: int, source: str) -> dict[str, float]:
-    """Return images/s of a run's last epoch, evaluation apart."""
+def epochs(net: str, batch: int, source: str) -> dict[str, float | None]:
+    """Return images/s of a run's last epoch, evaluation apart, plainly and as it is by default."""
     recipe = {**NETS[net], "batch": batch, "epochs": 3, "size": 224}
     study = studies.study(recipe, {"source": source})
-    outcome = studies.carried_out(study, studies.without_maps(study), "cuda")
-    return {"as run": outcome.records[-1].images_per_second}
+    chosen = studies.without_maps(study)
+    return {
+        way: studies.carried_out(study, chosen, "cuda", way).records[-1].images_per_second
+        for way in ("eager", "auto")
+    }
 
 
 def whole_study(options: argparse.Namespace) -> dict[str, Any]:
@@ -127,23 +126,50 @@ def whole_study(options: argparse.Namespace) -> dict[str, Any]:
     return {"seconds": perf_counter() - began, "failed": bool(done.returncode)}
 
 
-def _one(make: Callable[..., Any], recipe: Any, where: torch.device) -> Callable[[], object]:
-    """Return one step of ours as a call without arguments."""
+def _rate(way: str, recipe: Recipe, where: torch.device, num_steps: int) -> float | None:
+    """Return images/s of one way of stepping; what it kept is freed afterwards."""
+    import torch
+
+    from bakeoff import stepping
+    from benchmarks import bare
+
+    work = _work(recipe, where)
+    drawing = torch.Generator(where).manual_seed(0)
+    batch = work.inputs.batch(torch.arange(recipe.batch))
+    try:
+        with stepping.Steps(way) as kept:
+            one = kept.make(work)
+            return recipe.batch / bare.seconds(lambda: one(batch, drawing), num_steps, where)
+    except (RuntimeError, ValueError) as error:
+        print(f"{recipe.model} x {recipe.batch}, {way}: {error}", file=sys.stderr)
+        return None
+    finally:
+        gc.collect()
+        if where.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _work(recipe: Recipe, where: torch.device) -> Work:
+    """Return a fresh net to be stepped, on random pixels of one batch."""
+    import numpy as np
     import torch
 
     from bakeoff import machine, step
+    from bakeoff.inputs import from_pixels
     from bakeoff.models import zoo
+    from bakeoff.models.parts import train_mode
 
     net = zoo.build(recipe, NUM_CLASSES)
-    net.module.to(where).to(memory_format=torch.channels_last).train()
+    net.module.to(where).to(memory_format=torch.channels_last)
     fabric = machine.fabric(where, machine.precision(recipe.precision, where))
-    optimizer = step.optimizer(recipe, net.module.parameters())
-    model, wrapped = fabric.setup(net.module, optimizer)
-    images = torch.randn(recipe.batch, 3, recipe.size, recipe.size, device=where)
-    images = images.to(memory_format=torch.channels_last)
-    labels = torch.randint(NUM_CLASSES, (recipe.batch,), device=where)
-    one = make(fabric, model, wrapped, step.loss_of(recipe, labels, NUM_CLASSES))
-    return lambda: one(images, labels)
+    model, wrapped = fabric.setup(net.module, step.optimizer(recipe, net.module.parameters()))
+    train_mode(model)
+    drawn = np.random.default_rng(0)
+    pixels = drawn.integers(0, 256, (recipe.batch, recipe.size, recipe.size, 3), dtype=np.uint8)
+    labels = drawn.integers(0, NUM_CLASSES, recipe.batch)
+    what = NUM_CLASSES, recipe.size, recipe.augment, where
+    inputs = from_pixels(pixels, labels, net, *what)
+    return step.Work(fabric, model, wrapped, inputs, recipe, None, (recipe.batch,))
 
 
 def _peers(options: argparse.Namespace) -> None:

@@ -38,16 +38,17 @@ def study(
     return Study(name="measured", data=dict(data), tables={"table": table})
 
 
-def carried_out(asked: Study, chosen: Sequence[Run] | None = None, device: str = "auto") -> Outcome:
+def carried_out(
+    asked: Study, chosen: Sequence[Run] | None = None, device: str = "auto", step: str = "auto"
+) -> Outcome:
     """Carry out `chosen` runs (all by default) in a fresh folder; SystemExit where one fails."""
     from bakeoff.execute import Ended, Measured, execute
 
     records: list[Record] = []
     with tempfile.TemporaryDirectory() as folder:
         began = perf_counter()
-        for event in execute(
-            asked, chosen or runs(asked), Path(folder), Settings(device=device, offline=True)
-        ):
+        settings = Settings(device=device, offline=True, step=step)
+        for event in execute(asked, chosen or runs(asked), Path(folder), settings):
             match event:
                 case Measured(record=record):
                     records.append(record)
