@@ -124,7 +124,7 @@ def _settle(work: Work) -> None:
 def _place(inputs: Inputs, size: int) -> Batch:
     """Return a batch of zeros, into which others are copied."""
     shape, where = (size, *inputs.rows.shape[1:]), inputs.device
-    rows = torch.zeros(shape, dtype=inputs.rows.dtype, device=where)
+    rows = torch.zeros(shape, dtype=inputs.dtype, device=where)
     return Batch(rows, torch.zeros(size, dtype=torch.int64, device=where))
 
 

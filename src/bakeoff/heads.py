@@ -130,7 +130,7 @@ def _show_all(
 ) -> None:
     """Show every training photograph once to every head, in the order of its seed."""
     generators = [seeds.generator("order", order, epoch) for order in orders]
-    shuffled = torch.stack([rows[torch.randperm(len(rows), generator=g)] for g in generators])
+    shuffled = torch.stack([rows[inputs.order(rows, g)] for g in generators])
     steps = len(blocks[0].losses)
     for block in blocks:
         block.right.zero_()

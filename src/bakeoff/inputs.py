@@ -14,7 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bakeoff import seeds
 from bakeoff.augment import augment, mix
+from bakeoff.data.window import Shards
 from bakeoff.machine import free_bytes, quiet
 from bakeoff.models.parts import Net
 from bakeoff.recipe import Augment
@@ -41,9 +43,10 @@ class Inputs:
     mean, std     : (3, 1, 1), for pixels in 0..1
     streamed      : the rows do not fit; they are read ahead of the step that needs them
     largest_batch : how many rows are evaluated at once, at most (see `models.limits`)
+    shards        : the store in shards that the photographs lie in, where it is one
     """
 
-    rows: Tensor
+    rows: Tensor | Shards
     labels: Tensor
     device: torch.device
     num_classes: int
@@ -53,14 +56,31 @@ class Inputs:
     std: Tensor
     streamed: bool = False
     largest_batch: int = sys.maxsize
+    shards: Shards | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the rows are made of: uint8 for pixels."""
+        return self.rows.dtype if isinstance(self.rows, Tensor) else torch.uint8
 
     @property
     def are_features(self) -> bool:
         """Whether the rows are a frozen prefix's outputs."""
-        return self.rows.dtype != torch.uint8
+        return self.dtype != torch.uint8
 
-    def of(self, rows: Tensor) -> Inputs:
+    def order(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Return an order (n,) to show `rows` in: any, or at random within the store's window."""
+        if self.shards is None:
+            return torch.randperm(len(rows), generator=generator)
+        blocks = torch.from_numpy(self.shards.blocks)[rows]
+        order = seeds.within(blocks, self.shards.window, generator)
+        self.shards.expect(rows[order].numpy())
+        return order
+
+    def of(self, rows: Tensor | Shards) -> Inputs:
         """Return the same with other `rows`, moved to the device as a whole when they fit."""
+        if isinstance(rows, Shards):
+            return replace(self, rows=rows, streamed=True)
         streamed = rows.nbytes > SHARE_OF_FREE_MEMORY * free_bytes(self.device)
         if self.device.type == "cuda" and not streamed:
             rows = rows.to(self.device)
@@ -68,8 +88,18 @@ class Inputs:
 
     def batch(self, indices: Tensor) -> Batch:
         """Gather the rows at `indices`, of any shape."""
-        rows = self.rows[indices.to(self.rows.device)]
+        if isinstance(self.rows, Tensor):
+            rows = self.rows[indices.to(self.rows.device)]
+        else:
+            rows = torch.from_numpy(self.rows[indices.cpu().numpy()])
         return Batch(rows.to(self.device, non_blocking=True), self.targets(indices))
+
+    def read(self, indices: Tensor, out: Tensor) -> None:
+        """Gather the rows at `indices` (B,) into `out` (B, …), both on the CPU."""
+        if isinstance(self.rows, Tensor):
+            torch.index_select(self.rows, 0, indices, out=out)
+        else:
+            self.rows.read(indices.numpy(), out.numpy())
 
     def plain(self, indices: Tensor) -> Tensor:
         """Return rows as evaluation sees them: features, or (B, 3, size, size) normalised."""
@@ -121,7 +151,7 @@ def share_of(rows: Tensor, labels: Tensor, share: float, generator: torch.Genera
 
 
 def from_pixels(
-    pixels: npt.NDArray[np.uint8],
+    pixels: npt.NDArray[np.uint8] | Shards,
     labels: npt.NDArray[np.int64],
     net: Net,
     num_classes: int,
@@ -131,7 +161,7 @@ def from_pixels(
 ) -> Inputs:
     """Wrap a pixel store (N, S, S, 3) for `net`; moved to the device as a whole when it fits."""
     with quiet():  # the store is read-only, and nothing here writes to it
-        rows = torch.from_numpy(pixels)
+        rows = pixels if isinstance(pixels, Shards) else torch.from_numpy(pixels)
     inputs = Inputs(
         rows=rows,
         labels=torch.from_numpy(labels).to(device),
@@ -141,6 +171,7 @@ def from_pixels(
         augment=policy,
         mean=torch.tensor(net.mean, device=device)[:, None, None],
         std=torch.tensor(net.std, device=device)[:, None, None],
+        shards=pixels if isinstance(pixels, Shards) else None,
     )
     return inputs.of(rows)
 

@@ -125,7 +125,7 @@ def _one_epoch(
 ) -> UnderWay:
     """Show every training photograph once, going on where the epoch was left."""
     epoch = training.epoch
-    order = torch.randperm(len(rows), generator=seeds.generator("order", seed["order"], epoch))
+    order = inputs.order(rows, seeds.generator("order", seed["order"], epoch))
     batches = rows[order].tensor_split(math.ceil(len(rows) / recipe.batch))
     now = training.under_way or _begun(training, inputs, len(batches), seed["augmentation"])
     began = perf_counter() - now.seconds

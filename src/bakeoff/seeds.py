@@ -23,3 +23,16 @@ def generator(
 ) -> torch.Generator:
     """Return a fresh generator at the start of a stream."""
     return torch.Generator(device).manual_seed(number(purpose, seed, epoch))
+
+
+def within(blocks: torch.Tensor, window: int, generator: torch.Generator) -> torch.Tensor:
+    """Return an order (n,) that takes blocks at random, and what lies in `window` of them mixed.
+
+    `blocks` (n,) are the numbers of those that rows lie in. A block's rows are spread among those
+    of the `window` - 1 blocks that come after it, so that at most `window` are in use at once.
+    """
+    place = torch.randperm(int(blocks.max()) + 1, generator=generator)
+    if window >= len(place):
+        return torch.randperm(len(blocks), generator=generator)
+    late = window * torch.rand(len(blocks), generator=generator, dtype=torch.float64)
+    return (place[blocks] + late).argsort(stable=True)

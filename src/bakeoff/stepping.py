@@ -134,7 +134,7 @@ class Steps:
 
 def _without_rows(inputs: Inputs) -> Inputs:
     """Return `inputs` with no rows, so that a kept step does not keep them."""
-    none = torch.empty((0, *inputs.rows.shape[1:]), dtype=inputs.rows.dtype, device=inputs.device)
+    none = torch.empty((0, *inputs.rows.shape[1:]), dtype=inputs.dtype, device=inputs.device)
     return replace(inputs, rows=none, labels=inputs.labels.new_empty(0))
 
 
@@ -148,7 +148,7 @@ def _kind(work: Work) -> tuple[Any, ...]:
         work.fabric.strategy.precision.precision,
         None if work.weight is None else tuple(work.weight.tolist()),
         work.sizes,
-        (inputs.device, inputs.rows.dtype, inputs.rows.shape[1:], inputs.num_classes),
+        (inputs.device, inputs.dtype, inputs.rows.shape[1:], inputs.num_classes),
         tuple(chain(inputs.mean.flatten().tolist(), inputs.std.flatten().tolist())),
         tuple((t.shape, t.dtype, t.requires_grad) for t in capture.tensors(work.model)),
     )

@@ -35,7 +35,7 @@ def in_order(inputs: Inputs, order: Sequence[Tensor]) -> Iterator[Iterator[Batch
 
 def _on_device(inputs: Inputs, order: Sequence[Tensor]) -> Sequence[Tensor]:
     """Move all indices at once to where the rows are: one by one, each would wait for the steps."""
-    if inputs.rows.device.type == "cpu" or not order:
+    if not isinstance(inputs.rows, Tensor) or inputs.rows.device.type == "cpu" or not order:
         return order
     moved = torch.cat(list(order)).to(inputs.rows.device)
     return torch.split(moved, [len(each) for each in order])
@@ -59,9 +59,7 @@ class _Reader:
     def __init__(self, inputs: Inputs, most: int) -> None:
         self.inputs, cuda = inputs, inputs.device.type == "cuda"
         shape = (most, *inputs.rows.shape[1:])
-        self.buffers = [
-            torch.empty(shape, dtype=inputs.rows.dtype, pin_memory=cuda) for _ in range(2)
-        ]
+        self.buffers = [torch.empty(shape, dtype=inputs.dtype, pin_memory=cuda) for _ in range(2)]
         self.stream: torch.cuda.Stream | None = None
         self.sent: list[torch.cuda.Event | None] = [None, None]
         if cuda:
@@ -74,7 +72,7 @@ class _Reader:
         if sent is not None:
             sent.synchronize()  # what was in this buffer before has left it
         rows = self.buffers[place][: len(indices)]
-        torch.index_select(inputs.rows, 0, indices, out=rows)
+        inputs.read(indices, rows)
         if sent is None:
             return Batch(rows.to(inputs.device), inputs.targets(indices))
         with torch.cuda.stream(self.stream):

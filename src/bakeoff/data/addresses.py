@@ -33,8 +33,11 @@ def is_address(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
 
 
-def opened(address: str, *, offline: bool = False) -> tuple[Any, str]:
-    """Return the file system of an address, and the path there. Raises DataError."""
+def opened(address: str, *, offline: bool = False, says: str = "data.source") -> tuple[Any, str]:
+    """Return the file system of an address, and the path there.
+
+    Raises DataError, which begins with what `says` so.
+    """
     from fsspec import available_protocols
     from fsspec.core import url_to_fs
 
@@ -42,15 +45,15 @@ def opened(address: str, *, offline: bool = False) -> tuple[Any, str]:
     for protocol in protocols:
         if protocol not in available_protocols():
             raise DataError(
-                f"data.source: {shown(address)} begins with {protocol}://, which is not known"
+                f"{says}: {shown(address)} begins with {protocol}://, which is not known"
                 f"{nearest(protocol, available_protocols()) or '; allowed: a path, s3://, gs:// …'}"
             )
         if offline and protocol not in NEAR:
             raise DataError(
-                f"data.source: {shown(address)} may not be read offline; go online, or give a copy "
+                f"{says}: {shown(address)} may not be read offline; go online, or give a copy "
                 "on this machine"
             )
-    with reaching(address):
+    with reaching(address, says):
         system, path = url_to_fs(address)
         return system, str(path)
 
@@ -62,26 +65,26 @@ def shown(address: str) -> str:
 
 
 @contextmanager
-def reaching(address: str) -> Iterator[None]:
+def reaching(address: str, says: str = "data.source") -> Iterator[None]:
     """Turn what a file system raises into one sentence about `address`."""
     try:
         yield
     except (DataError, AssertionError, MemoryError):
         raise
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"data.source: {shown(address)} does not exist") from None
+        raise DataError(f"{says}: {shown(address)} does not exist") from None
     except PermissionError:
-        raise DataError(f"data.source: no permission to read {shown(address)}") from None
+        raise DataError(f"{says}: no permission to read {shown(address)}") from None
     except ImportError as error:
         raise DataError(
-            f"data.source: {shown(address)} needs a package that is not installed ({error}); for "
+            f"{says}: {shown(address)} needs a package that is not installed ({error}); for "
             "s3:// it is pip install 'bakeoff[remote]'"
         ) from None
     except Exception as error:  # every file system raises kinds of its own
         said = (str(error).strip() or type(error).__name__).split("\n", maxsplit=1)[0]
         if type(error).__name__ in NO_KEY:
             said += "; set the keys of its account, such as AWS_ACCESS_KEY_ID and its secret"
-        raise DataError(f"data.source: {shown(address)} cannot be read: {said[:300]}") from None
+        raise DataError(f"{says}: {shown(address)} cannot be read: {said[:300]}") from None
 
 
 def files_below(system: Any, root: str, *, depth: int | None = None) -> dict[str, File]:

@@ -49,7 +49,7 @@ def audit(
     where the source cannot be read at all.
     """
     photographs = find(spec, offline=offline, progress=progress)
-    store = open_store(photographs, side, progress=progress)
+    store = open_store(photographs, side, window=spec.window, offline=offline, progress=progress)
     copies = find_copies(store, photographs, progress=progress)
     numbers = np.full(len(photographs), ALONE, dtype=np.int64)
     numbers[store.rows] = copies.numbers

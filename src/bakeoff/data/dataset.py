@@ -21,6 +21,7 @@ from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
 from bakeoff.data.splits import demand_every_class, describe, split
 from bakeoff.data.squares import Pixels
+from bakeoff.data.window import Shards
 
 SMALLEST_SIDE = 8
 
@@ -44,7 +45,7 @@ class Dataset:
 
     photographs: Photographs
     split: NDArray[np.str_]  # (N,), one of SPLITS
-    pixels: Pixels  # (N, S, S, 3), RGB, memory-mapped, read-only
+    pixels: Pixels | Shards  # (N, S, S, 3), RGB, memory-mapped, read-only
     digests: tuple[str, ...]  # (N,), sha256 of the files
     fingerprint: str
     notes: Notes
@@ -85,6 +86,16 @@ class Dataset:
         write_manifest(file, self.photographs, self.split.tolist())
 
 
+@dataclass(frozen=True)
+class Opening:
+    """How a store is opened; `window` as in DataSpec."""
+
+    skip_bad: bool
+    offline: bool
+    window: int | None
+    progress: Progress | None
+
+
 def load(
     spec: DataSpec,
     side: int,
@@ -100,32 +111,29 @@ def load(
     whether they changed. Raises DataError, and BadPhotographs unless `skip_bad`.
     """
     seed = spec.split_seed if seed is None else seed
+    opening = Opening(skip_bad, offline, spec.window, progress)
     photographs = find(spec, offline=offline, progress=progress)
     sides = split(photographs, spec, seed)
     numbers = None
     if spec.duplicates == "keep_together":
         used = np.flatnonzero(sides != "")
-        store = _decoded(photographs.take(used), side, skip_bad, progress)
+        store = _decoded(photographs.take(used), side, opening)
         copies = find_copies(store, photographs.take(used), progress=progress)
         numbers = np.full(len(photographs), ALONE, dtype=np.int64)
         numbers[used[store.rows]] = copies.numbers
         photographs = tie(photographs, numbers)
         sides = split(photographs, spec, seed, among=sides != "")
     how = describe(photographs, spec, seed)
-    return assemble(
-        photographs, sides, side, how, numbers=numbers, skip_bad=skip_bad, progress=progress
-    )
+    return _assemble(photographs, sides, side, how, numbers, opening)
 
 
-def assemble(
+def _assemble(
     photographs: Photographs,
     sides: NDArray[np.str_],
     side: int,
     how: str,
-    *,
-    numbers: Rows | None = None,
-    skip_bad: bool = False,
-    progress: Progress | None = None,
+    numbers: Rows | None,
+    opening: Opening,
 ) -> Dataset:
     """Decode what has a split; `sides` (N,) as `splits.split` gives it, `how` it was made.
 
@@ -133,7 +141,7 @@ def assemble(
     """
     used = np.flatnonzero(sides != "")
     photographs, sides = photographs.take(used), sides[used]
-    store = _decoded(photographs, side, skip_bad, progress)
+    store = _decoded(photographs, side, opening)
     kept, sides = photographs.take(store.rows), sides[store.rows]
     try:
         demand_every_class(kept, sides)
@@ -146,16 +154,23 @@ def assemble(
     seen = None if numbers is None else numbers[used][store.rows]
     digests = tuple(entry.digest for entry in store.entries)
     notes = _notes(store, kept, sides, seen, how)
-    return Dataset(kept, sides, store.pixels, digests, fingerprint(kept, digests, sides), notes)
+    name = fingerprint(kept, digests, sides)
+    if opening.window:  # it decides the order in which photographs are shown
+        name = hashlib.sha256(f"{name} window {opening.window}".encode()).hexdigest()
+    return Dataset(kept, sides, store.pixels, digests, name, notes)
 
 
-def _decoded(
-    photographs: Photographs, side: int, skip_bad: bool, progress: Progress | None
-) -> Store:
+def _decoded(photographs: Photographs, side: int, opening: Opening) -> Store:
     if side < SMALLEST_SIDE:
         raise ValueError(f"side is {side} pixels; at least {SMALLEST_SIDE} is needed")
-    store = open_store(photographs, side, progress=progress)
-    if store.bad and not skip_bad:
+    store = open_store(
+        photographs,
+        side,
+        window=opening.window,
+        offline=opening.offline,
+        progress=opening.progress,
+    )
+    if store.bad and not opening.skip_bad:
         raise BadPhotographs(store.bad, len(photographs))
     return store
 

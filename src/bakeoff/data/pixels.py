@@ -14,19 +14,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.data import plates
+from bakeoff.data.addresses import is_address
 from bakeoff.data.cache import cache_dir, discard, publish, written_aside
+from bakeoff.data.growing import HEADER, growing
 from bakeoff.data.photographs import DRAWN, DataError, Photographs, Progress
-from bakeoff.data.squares import CHUNK, LOOK, Entry, Pixels, made, threads
-from bakeoff.files import alone
+from bakeoff.data.shards import Content, build, mixed, place_of
+from bakeoff.data.squares import CHUNK, LOOK, Entry, Pixels, made, packed, threads, unpacked
+from bakeoff.data.window import Shards
+from bakeoff.files import alone, aside, write_text
 
 VERSION = 2  # raise it when a rule of decoding or resizing changes: older stores are then not used
 
@@ -50,10 +53,10 @@ class Store:
     """Pixels (K, S, S, 3) with K entries; `rows` says which of the list each one is."""
 
     folder: Path
-    pixels: Pixels
+    pixels: Pixels | Shards
     looks: Pixels  # (K, LOOK, LOOK), the same at every S
     entries: tuple[Entry, ...]
-    rows: NDArray[np.int64]  # (K,)
+    rows: NDArray[np.int64]  # (K,), ascending but for a store in shards
     bad: dict[str, str]  # path -> reason
 
 
@@ -61,14 +64,19 @@ def open_store(
     photographs: Photographs,
     side: int,
     *,
+    window: int | None = None,
+    offline: bool = False,
     progress: Progress | None = None,
     within: Path | None = None,
 ) -> Store:
     """Open the store of these photographs at S = side, decoding them where that was not done yet.
 
     Bad photographs are in `bad` and not in `pixels`. Any number of processes may ask: one decodes.
+    With a `window`, in photographs, the store is one of shards, whose rows are in another order.
     """
     cache = within or cache_dir()
+    if window:
+        return _open_shards(photographs, side, window, cache, offline, progress)
     folder = cache / "pixels" / _key(photographs, side)
     if store := _opened(folder, photographs, side):
         return store
@@ -78,14 +86,70 @@ def open_store(
             discard(folder)
             for left in folder.parent.glob(f".{folder.name}.*.partial"):
                 shutil.rmtree(left, ignore_errors=True)  # its writer was killed
-            with written_aside(folder) as aside:
-                _demand_room(aside, len(photographs) * (side * side * 3 + LOOK * LOOK))
-                _build(aside, photographs, side, progress)
-                publish(aside, folder)
+            with written_aside(folder) as partial:
+                _demand_room(partial, len(photographs) * (side * side * 3 + LOOK * LOOK))
+                _build(partial, photographs, side, progress)
+                publish(partial, folder)
             store = _opened(folder, photographs, side)
     if store is None:
         raise DataError(f"the decoded photographs cannot be kept in {folder}; see BAKEOFF_CACHE")
     return store
+
+
+def _open_shards(
+    photographs: Photographs,
+    side: int,
+    window: int,
+    cache: Path,
+    offline: bool,
+    progress: Progress | None,
+) -> Store:
+    order = mixed(photographs)
+    listed = photographs.take(order)
+    folder = cache / "pixels" / f"{_key(listed, side)}-shards"
+    place = place_of(folder)
+    with alone(cache / "locks" / f"{folder.name}.lock", wait=True):
+        if not _is_whole(folder, place, side):
+            folder.mkdir(parents=True, exist_ok=True)
+            near = 0 if is_address(place) else side * side * 3
+            _demand_room(folder, len(photographs) * (near + LOOK * LOOK))
+            _put_together(folder, build(listed, side, place, offline, progress))
+    index = json.loads((folder / "index.json").read_bytes())
+    entries = unpacked(index["entries"])
+    good = [path not in index["bad"] for path in listed.paths]
+    pixels = Shards(place, folder, index["counts"], side, window)
+    looks = np.load(folder / "looks.npy", mmap_mode="r" if entries else None)
+    return Store(folder, pixels, looks, entries, order[good], index["bad"])
+
+
+def _put_together(folder: Path, shards: Iterable[tuple[Content, Pixels]]) -> None:
+    """Keep on this machine what is asked of a store without reading its pixels."""
+    counts: list[int] = []
+    entries: list[list[object]] = []
+    bad: dict[str, str] = {}
+    with aside(folder / "looks.npy") as file, growing(file, (LOOK, LOOK)) as add_look:
+        for content, looks in shards:
+            counts.append(len(content.entries))
+            entries += packed(content.entries)
+            bad |= content.bad
+            for one in looks:
+                add_look(one)
+    write_text(
+        folder / "index.json", json.dumps({"counts": counts, "entries": entries, "bad": bad})
+    )
+
+
+def _is_whole(folder: Path, place: str, side: int) -> bool:
+    """Tell whether a store of shards is all there; of those at an address only the list is."""
+    try:
+        counts = json.loads((folder / "index.json").read_bytes())["counts"]
+        sizes = {folder / "looks.npy": sum(counts) * LOOK * LOOK}
+        if not is_address(place):
+            for number, count in enumerate(counts):
+                sizes[Path(place, f"pixels-{number:05d}.npy")] = count * side * side * 3
+        return all(file.stat().st_size == HEADER + size for file, size in sizes.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _key(photographs: Photographs, side: int) -> str:
@@ -112,10 +176,7 @@ def _opened(folder: Path, photographs: Photographs, side: int) -> Store | None:
     """Open a whole store, or say None where there is none or it is torn."""
     try:
         index = json.loads((folder / "index.json").read_bytes())
-        entries = tuple(
-            Entry(digest, width, height, tuple(rules))
-            for digest, width, height, rules in index["entries"]
-        )
+        entries = unpacked(index["entries"])
         sizes = [(folder / name).stat().st_size for name in ("pixels.npy", "looks.npy")]
         if sizes != index["bytes"]:
             return None
@@ -136,8 +197,8 @@ def _build(aside: Path, photographs: Photographs, side: int, progress: Progress 
     drawn = all(path.startswith(DRAWN) for path in photographs.paths)
     workers = 1 if drawn else threads()  # decoding leaves Python to other threads, drawing hardly
     with (
-        _growing(aside / "pixels.npy", (side, side, 3)) as add_pixels,
-        _growing(aside / "looks.npy", (LOOK, LOOK)) as add_look,
+        growing(aside / "pixels.npy", (side, side, 3)) as add_pixels,
+        growing(aside / "looks.npy", (LOOK, LOOK)) as add_look,
     ):
         for row, one in enumerate(made(photographs, side, workers)):
             if isinstance(one, str):
@@ -150,36 +211,10 @@ def _build(aside: Path, photographs: Photographs, side: int, progress: Progress 
                 progress("drawing" if drawn else "decoding", row + 1, len(photographs))
     index = {
         "bytes": [(aside / name).stat().st_size for name in ("pixels.npy", "looks.npy")],
-        "entries": [list(asdict(entry).values()) for entry in entries],
+        "entries": packed(entries),
         "bad": bad,
     }
     (aside / "index.json").write_text(json.dumps(index), encoding="ascii")
-
-
-@contextmanager
-def _growing(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[Pixels], None]]:
-    """Write an array row by row, not through a map: a full disk must not kill the process."""
-    with path.open("wb") as file:
-        count = 0
-
-        def add(row: Pixels) -> None:
-            nonlocal count
-            file.write(row.tobytes())
-            count += 1
-
-        file.write(_header((0, *shape)))
-        yield add
-        file.seek(0)
-        file.write(_header((count, *shape)))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """Return a .npy header of 128 bytes; its length does not depend on the shape."""
-    text = repr({"descr": "|u1", "fortran_order": False, "shape": shape})
-    length = (118).to_bytes(2, "little")
-    return np.lib.format.magic(1, 0) + length + text.ljust(117).encode("ascii") + b"\n"
 
 
 def _demand_room(folder: Path, needed: int) -> None:
@@ -187,5 +222,6 @@ def _demand_room(folder: Path, needed: int) -> None:
     if free < needed:
         raise DataError(
             f"the decoded photographs need {needed / 1e9:.1f} GB below {folder.parent}, where "
-            f"{free / 1e9:.1f} GB are free; make room or set BAKEOFF_CACHE to another disk"
+            f"{free / 1e9:.1f} GB are free; make room, set BAKEOFF_CACHE to another disk, or keep "
+            "them elsewhere with data.window and BAKEOFF_STORES"
         )

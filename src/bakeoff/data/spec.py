@@ -44,6 +44,12 @@ class DataSpec(BaseModel):
         int | None,
         Field(ge=2, le=20, description="test is one of so many parts in turn, seed by seed"),
     ] = None
+    window: Annotated[
+        int | None,
+        Field(
+            ge=512, description="photographs are kept in shards and shown at random among so many"
+        ),
+    ] = None
     split_seed: Annotated[int, Field(ge=0)] = 42
     duplicates: Annotated[
         Literal["keep_together", "ignore"],

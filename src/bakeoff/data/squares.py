@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -35,6 +35,16 @@ class Entry:
 
 
 Made = tuple[Pixels, Pixels, Entry]
+
+
+def packed(entries: Iterable[Entry]) -> list[list[object]]:
+    """Return entries as JSON can hold them."""
+    return [list(asdict(entry).values()) for entry in entries]
+
+
+def unpacked(rows: Iterable[tuple[str, int, int, list[str]]]) -> tuple[Entry, ...]:
+    """Return the entries that `packed` gave."""
+    return tuple(Entry(digest, wide, high, tuple(rules)) for digest, wide, high, rules in rows)
 
 
 def made(photographs: Photographs, side: int, workers: int) -> Iterator[Made | str]:
