@@ -6,9 +6,9 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Shards:
         self.window = max(1, window // shards.PHOTOGRAPHS)
         self.opened = 0  # how many times a shard was mapped
         self.fetched = 0  # how many times one came from elsewhere
+        self._under_way = 0  # how many are coming now
         self._place, self._cache = place, cache
         self._system, self._root = opened(place, says=SAYS)
         self._is_here = "file" in self._system.protocol
@@ -126,8 +127,7 @@ class Shards:
             return file
         with alone(self._cache / f".{name}.lock", wait=True):
             if not file.is_file():
-                self._make_room()
-                with reaching(self._place, SAYS), aside(file) as temporary:
+                with self._room(), reaching(self._place, SAYS), aside(file) as temporary:
                     self._get(f"{self._root}/{name}", temporary)
                 self.fetched += 1
         return file
@@ -171,9 +171,21 @@ class Shards:
                 f"and {most / 1e9:.1f} GB are allowed; lower data.window or raise BAKEOFF_STORE_GB"
             )
 
-    def _make_room(self) -> None:
-        """Remove the shards that were not needed for longest, until one more fits."""
-        most, files = self._most_bytes() - self._shard_bytes(), []
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Make room for one shard, beside those that other threads are fetching."""
+        with self._lock:
+            self._under_way += 1
+            self._make_room(self._under_way)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def _make_room(self, count: int) -> None:
+        """Remove the shards that were not needed for longest, until `count` more fit."""
+        most, files = self._most_bytes() - count * self._shard_bytes(), []
         for file in self._cache.glob("pixels-*.npy"):
             with suppress(FileNotFoundError):
                 status = file.stat()
