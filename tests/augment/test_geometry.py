@@ -1,5 +1,7 @@
 """One resampling against torchvision's operators with the same parameters. Levels are 0..255."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -194,3 +196,29 @@ def test_composing_maps_is_their_order() -> None:
     point[:, 2] = 1
     middle = torch.cat([first @ point, torch.ones(5, 1, 1)], dim=1)
     torch.testing.assert_close(geometry.compose(first, then) @ point, then @ middle)
+
+
+def test_one_resampling_is_nearer_to_the_truth_than_one_after_another() -> None:
+    """The truth is a wave of nine pixels' length, read where the composed map says."""
+    size = 96
+    step = torch.arange(size) - (size - 1) / 2
+
+    def wave(x: Tensor, y: Tensor) -> Tensor:
+        return 127.5 + 100 * torch.sin(2 * math.pi * (x + 0.4 * y) / 9)
+
+    image = wave(step[None, :], step[:, None]).round().to(torch.uint8).expand(1, 3, size, size)
+    rotation, affine = torch.tensor([20.0]), torch.tensor([13.0])
+    turns = geometry.turn(-rotation), geometry.turn(affine)
+    x, y = geometry.planes(geometry.compose(turns[1], turns[0]), size)[0]
+    truth = wave(x, y)
+    inside = torch.stack([x, y]).abs().amax(0) < size / 2 - 8
+    inside &= geometry.planes(turns[1], size)[0].abs().amax(0) < size / 2 - 8
+    parameters = Parameters(box=boxes((0, 0, size, size)), rotation=rotation, affine=affine)
+    errors = {
+        "once": (levels(image, parameters, size)[0, 0] - truth),
+        "bilinear": (apply_exact(image, parameters, size, "bilinear")[0, 0] * 255 - truth),
+        "nearest": (apply_exact(image, parameters, size, "nearest")[0, 0] * 255 - truth),
+    }
+    error = {name: each[inside].square().mean().sqrt().item() for name, each in errors.items()}
+    assert error["once"] < 0.6 * error["bilinear"]
+    assert error["once"] < 0.25 * error["nearest"]

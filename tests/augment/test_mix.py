@@ -1,12 +1,17 @@
 """MixUp and CutMix by hand, and their shares against the Beta distribution."""
 
+import sys
+
 import pytest
 import torch
 from scipy import stats
-from torch import Generator
+from torch import Generator, Tensor
+from torchvision.transforms import v2
 
 from bakeoff.augment import mix
 from bakeoff.augment.mix import draw_shares, hole_mask
+
+mixing = sys.modules["bakeoff.augment.mix"]  # the name in the package is the function's
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -80,3 +85,33 @@ def test_labels_sum_to_one_and_the_generator_decides_all() -> None:
 def test_mixing_with_both_off_is_refused() -> None:
     with pytest.raises(ValueError, match="one must be above 0"):
         mix(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.long), 2, seeded())
+
+
+def test_equal_shares_and_holes_give_torchvision_s_images_and_labels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = torch.rand(4, 3, 16, 16, generator=seeded()), torch.tensor([0, 2, 1, 2])
+    facts = {"labels": labels, "batch_size": 4}
+
+    def mixed(share: Tensor, cut: bool) -> tuple[Tensor, Tensor]:
+        whole = share, torch.full((4,), cut)
+        monkeypatch.setattr(mixing, "draw_shares", lambda *_: whole)
+        return mix(images, labels, 3, seeded(5), mixup=1.0)
+
+    operator = v2.MixUp(num_classes=3)
+    for given, wanted in zip(mixed(torch.full((4,), 0.3), False), (images, labels), strict=True):
+        torch.testing.assert_close(given, operator.transform(wanted, {**facts, "lam": 0.3}))
+
+    share = torch.tensor([0.1, 0.4, 0.75, 0.95])
+    both = mixed(share, True)
+    middle = torch.rand(4, 2, generator=seeded(5))  # as drawn: row and column
+    cutter = v2.CutMix(num_classes=3)
+    for index in range(4):
+        half = int(0.5 * (1 - share[index].item()) ** 0.5 * 16)
+        row, column = (int(place * 16) for place in middle[index].tolist())
+        left, right = max(column - half, 0), min(column + half, 16)
+        top, bottom = max(row - half, 0), min(row + half, 16)
+        adjusted = 1 - (right - left) * (bottom - top) / 256
+        drawn = {**facts, "box": (left, top, right, bottom), "lam_adjusted": adjusted}
+        for given, wanted in zip(both, (images, labels), strict=True):
+            torch.testing.assert_close(given[index], cutter.transform(wanted, drawn)[index])
