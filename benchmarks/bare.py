@@ -34,10 +34,11 @@ def step(recipe: Recipe, num_classes: int, where: torch.device) -> Step:
             rows = part.module(rows)
     precision = "fp32" if prefix else machine.precision(recipe.precision, where)
     labels = torch.randint(num_classes, (recipe.batch,), device=where)
-    return _step(tail(net, prefix).train(), rows, labels, recipe.lr, precision == "bf16")
+    return plain(tail(net, prefix).train(), rows, labels, recipe.lr, bf16=precision == "bf16")
 
 
-def _step(module: nn.Module, rows: Tensor, labels: Tensor, lr: float, bf16: bool) -> Step:
+def plain(module: nn.Module, rows: Tensor, labels: Tensor, lr: float, *, bf16: bool) -> Step:
+    """Return the step of a module on the same rows (B, …) and labels (B,) each time."""
     learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(learning, lr, fused=True)
 

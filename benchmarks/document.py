@@ -1,0 +1,132 @@
+"""The tables of docs/performance.md, written from the newest JSON of each benchmark in results/.
+
+    python -m benchmarks.document
+
+A table stands between `<!-- table NAME -->` and `<!-- end -->`; what is around them is prose. Where
+a benchmark has no result, its table is the command that makes one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import harness
+
+DOCUMENT = harness.REPOSITORY / "docs" / "performance.md"
+BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+COMMANDS = {"gpu-steps": "gpu", "gpu-epochs": "gpu", "gpu-study": "gpu"}
+
+Result = Mapping[str, Any]
+
+
+def main() -> None:
+    before = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(written(before, newest(harness.RESULTS)), encoding="utf-8")
+    print(DOCUMENT)
+
+
+def newest(folder: Path) -> dict[str, Result]:
+    """Return the newest result of every benchmark, by name."""
+    found: dict[str, Result] = {}
+    for path in sorted(folder.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        name = content.get("benchmark", "") if isinstance(content, dict) else ""
+        if name in TABLES and content["date"] >= found.get(name, {}).get("date", ""):
+            found[name] = content
+    return found
+
+
+def written(text: str, results: Mapping[str, Result]) -> str:
+    """Return `text` with every table written anew."""
+    return BLOCK.sub(lambda block: block[1] + _block(block[2], results) + block[3], text)
+
+
+def _block(name: str, results: Mapping[str, Result]) -> str:
+    if name not in results:
+        return f"Not measured yet: `python -m benchmarks.{COMMANDS.get(name, name)}`.\n"
+    result = results[name]
+    machine = result["hardware"]
+    where = (
+        ", ".join(machine["accelerators"]) or f"{machine['cores']} cores, {machine['processor']}"
+    )
+    said = f"{where}, torch {result['versions']['torch']}, {result['date']}: `{result['command']}`"
+    return "\n".join([*_lines(*TABLES[name](result["results"])), "", said]) + "\n"
+
+
+def _lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
+    yield "| " + " | ".join(columns) + " |"
+    yield "|---" + "|---:" * (len(columns) - 1) + "|"
+    for row in rows:
+        yield "| " + " | ".join(map(_said, row)) + " |"
+
+
+def _said(value: object) -> str:
+    if value is None:
+        return "–"
+    return (
+        f"{value:,.3g}"
+        if isinstance(value, float) and value < 1000
+        else (f"{value:,.0f}" if isinstance(value, float) else str(value))
+    )
+
+
+def _profile(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    stages = tuple(next(iter(results.values()))["share"])
+    rows = (
+        [net, *(f"{100 * found['share'][stage]:.1f}" for stage in stages), found["rate"]]
+        for net, found in results.items()
+    )
+    return ("% of an epoch", *stages, "photographs/s"), rows
+
+
+def _gains(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    rungs = tuple(next(iter(results.values())))
+    rows = []
+    for net, found in results.items():
+        cells = [
+            f"{found[r]['rate']:.3g} (×{found[r]['gain']:.2f}, expected ×{found[r]['expected']:g})"
+            for r in rungs[1:]
+        ]
+        rows.append([net, found[rungs[0]]["rate"], *cells])
+    return ("images/s", *rungs), rows
+
+
+def _step(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    keys = ("bare", "ours", "beyond", "share")
+    columns = ("", "bare µs a step", "ours", "beyond the bare, µs", "share of the bare throughput")
+    return columns, ([name, *(found[key] for key in keys)] for name, found in results.items())
+
+
+def _gpu(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    ways = tuple(dict.fromkeys(w for found in results.values() for w in found["images_per_second"]))
+    rows = []
+    for name, found in results.items():
+        rates, shares = found["images_per_second"], found["share_of_roofline"]
+        cells = (
+            None if rates.get(way) is None else f"{rates[way]:,.0f} ({shares[way]:.2f})"
+            for way in ways
+        )
+        rows.append([name, *cells])
+    return ("images/s (share of the fused roofline)", *ways), rows
+
+
+def _study(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    return ("", "minutes"), [["food101-20, whole", results["seconds"] / 60]]
+
+
+TABLES: dict[str, Callable[[Result], tuple[Sequence[str], Iterable[Sequence[object]]]]] = {
+    "profile": _profile,
+    "gains": _gains,
+    "step": _step,
+    "gpu-steps": _gpu,
+    "gpu-epochs": _gpu,
+    "gpu-study": _study,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""docs/performance.md: its tables are those of the newest results, or the commands for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import document, gains, gpu, harness, profile
+
+TEXT = (
+    "# P\n<!-- table gains -->\nold\n<!-- end -->\nprose\n<!-- table gpu-steps -->\n<!-- end -->\n"
+)
+
+
+def result(name: str, date: str, results: dict[str, Any]) -> dict[str, Any]:
+    hardware = {"accelerators": [], "cores": 2, "processor": "Chip 9"}
+    facts = {"command": f"python -m benchmarks.{name}", "versions": {"torch": "2.14.1"}}
+    return {"benchmark": name, "date": date, "hardware": hardware, "results": results, **facts}
+
+
+def ladder(rate: float) -> dict[str, Any]:
+    return {"net": {"plain": {"rate": rate, "gain": 1.0, "expected": 1.0},
+                    "fast": {"rate": 3 * rate, "gain": 3.0, "expected": 2.5}}}  # fmt: skip
+
+
+def test_a_table_is_of_the_newest_result_and_a_missing_one_is_its_command(tmp_path: Path) -> None:
+    for name, date, rate in (("old", "2026-01-01", 1.0), ("new", "2026-02-01", 8.0)):
+        content = result("gains", date, ladder(rate))
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "other.json").write_text("[]")
+    assert document.written(TEXT, document.newest(tmp_path)) == (
+        "# P\n<!-- table gains -->\n"
+        "| images/s | plain | fast |\n|---|---:|---:|\n"
+        "| net | 8 | 24 (×3.00, expected ×2.5) |\n\n"
+        "2 cores, Chip 9, torch 2.14.1, 2026-02-01: `python -m benchmarks.gains`\n"
+        "<!-- end -->\nprose\n<!-- table gpu-steps -->\n"
+        "Not measured yet: `python -m benchmarks.gpu`.\n<!-- end -->\n"
+    )
+
+
+def test_shares_of_the_roofline_stand_beside_the_rates() -> None:
+    found = {"net x 32": {"images_per_second": {"bare": 2865.5, "compiled": None},
+                          "share_of_roofline": {"bare": 0.5, "compiled": None}}}  # fmt: skip
+    said = document.written(TEXT, {"gpu-steps": result("gpu", "2026-01-01", found)})
+    assert "| net x 32 | 2,866 (0.50) | – |" in said
+
+
+def test_the_document_shows_the_results_that_are_there() -> None:
+    """Where this fails, run `python -m benchmarks.document`."""
+    text = document.DOCUMENT.read_text(encoding="utf-8")
+    assert document.written(text, document.newest(harness.RESULTS)) == text
+    assert [name for _, name, _ in document.BLOCK.findall(text)] == [
+        "profile", "step", "gains", "gpu-steps", "gpu-epochs", "gpu-study",
+    ]  # fmt: skip
+
+
+def test_every_net_of_the_report_has_an_expectation_for_every_rung() -> None:
+    assert set(gains.EXPECTED) == set(gpu.NETS) == set(gpu.FUSED_ROOFLINE)
+    assert {len(expected) for expected in gains.EXPECTED.values()} == {len(gains.RUNGS)}
+
+
+def test_a_profile_gives_every_stage_its_share() -> None:
+    import torch
+
+    found = profile.profiled("resnet18", 2, 4, 32, torch.device("cpu"))
+    share = found["share"]
+    assert set(share) == {*profile.STAGES, "rest"}
+    assert sum(share.values()) == pytest.approx(1)
+    assert all(share[stage] > 0 for stage in profile.STAGES)
+    assert share["backward"] > share["data"]
