@@ -14,7 +14,7 @@ TORCH_FREE = (
     "cli", "recipe", "study", "store", "integrity", "files", "stopping", "settings", "display",
     "report", "tables", "judged", "render", "growth", "terminal", "figures", "evaluate",
     "handover", "page", "evidence", "data", "paper",
-    "replication", "predict", "api",
+    "replication", "predict", "api", "elsewhere",
 )  # fmt: skip
 ORDER = (
     {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
@@ -36,7 +36,7 @@ ORDER = (
     {"render", "judged"},
     {"growth"},
     {"terminal", "figures", "display", "handover", "replication", "decide"},
-    {"page", "export"},
+    {"page", "export", "elsewhere"},
     {"report"},
     {"conduct"},
     {"api"},

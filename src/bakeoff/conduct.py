@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bakeoff import machine
+from bakeoff import elsewhere, machine
 from bakeoff import study as studies
 from bakeoff.data.audit import audit
 from bakeoff.data.audit_view import counting
@@ -45,16 +45,26 @@ class Job:
     out: Console
     err: Console
 
+    def __post_init__(self) -> None:
+        """Refuse a tracker that cannot be logged to, before anything is done."""
+        self.logged()
+
+    def logged(self) -> tuple[elsewhere.Destination, ...]:
+        """Return where records go besides the study's folder."""
+        return elsewhere.destinations(self.settings.log, self.folder, offline=self.settings.offline)
+
 
 def plan(job: Job, runs: Sequence[Run]) -> int:
     """Carry out `runs` and report; return how many failed."""
     found = _check(job, runs[0].row.recipe.side)
-    failed = _follow(
-        job,
-        dict(counted(runs)),
-        lambda shown: execute(job.study, runs, job.folder, job.settings, shown.progress),
-    )
-    _report(job, {run.row.table for run in runs}, found)
+    with elsewhere.opened(job.study, job.folder, job.logged()) as log:
+        failed = _follow(
+            job,
+            log,
+            dict(counted(runs)),
+            lambda shown: execute(job.study, runs, job.folder, job.settings, shown.progress),
+        )
+        _report(job, log, {run.row.table for run in runs}, found)
     return failed
 
 
@@ -65,19 +75,21 @@ def until_decided(job: Job, only: Sequence[str], budget: str) -> int:
     tables = {row.table for row in rows}
     bases = [row for row in studies.rows(job.study) if row.is_base and row.table in tables]
     found = _check(job, rows[0].recipe.side)
-    failed = _follow(
-        job,
-        dict.fromkeys([*bases, *(row for row in rows if not row.is_base)]),
-        lambda shown: decide(
-            job.study,
-            only,
-            job.folder,
-            job.settings,
-            budget_seconds=limit,
-            on_progress=shown.progress,
-        ),
-    )
-    _report(job, tables, found)
+    with elsewhere.opened(job.study, job.folder, job.logged()) as log:
+        failed = _follow(
+            job,
+            log,
+            dict.fromkeys([*bases, *(row for row in rows if not row.is_base)]),
+            lambda shown: decide(
+                job.study,
+                only,
+                job.folder,
+                job.settings,
+                budget_seconds=limit,
+                on_progress=shown.progress,
+            ),
+        )
+        _report(job, log, tables, found)
     chosen = {(row.table, row.variant) for row in rows}
     for (table, variant), step in decisions(job.study, job.folder).items():
         if (table, variant) in chosen:
@@ -94,11 +106,13 @@ def noise_floor(job: Job, only: Sequence[str], count: int) -> None:
     tables = {row.table for row in studies.rows(job.study, only)}
     every = studies.runs(job.study, seeds=count)
     runs = [run for run in every if run.row.is_base and run.row.table in tables]
-    _follow(
-        job,
-        dict(counted(runs)),
-        lambda shown: execute(job.study, runs, job.folder, job.settings, shown.progress),
-    )
+    with elsewhere.opened(job.study, job.folder, job.logged()) as log:
+        _follow(
+            job,
+            log,
+            dict(counted(runs)),
+            lambda shown: execute(job.study, runs, job.folder, job.settings, shown.progress),
+        )
     for base in (row for row in series(read_runs(job.folder), "test") if row.is_base):
         floor = floor_of(base.accuracies)
         if base.table in tables and floor:
@@ -112,6 +126,7 @@ def noise_floor(job: Job, only: Sequence[str], count: int) -> None:
 
 def _follow(
     job: Job,
+    log: elsewhere.Elsewhere,
     planned: Mapping[Row, int | None],
     events: Callable[[Display], Iterator[Event]],
 ) -> int:
@@ -119,6 +134,7 @@ def _follow(
     reused, failed = 0, 0
     with showing(job.err, planned) as shown:
         for event in events(shown):
+            log.event(event)
             match event:
                 case Started():
                     shown.started(event.run)
@@ -147,13 +163,14 @@ def _check(job: Job, side: int) -> Audit | None:
     return found
 
 
-def _report(job: Job, tables: set[str], found: Audit | None) -> None:
+def _report(job: Job, log: elsewhere.Elsewhere, tables: set[str], found: Audit | None) -> None:
     """Write the report, print the rows of `tables`, and say where report and model lie."""
     with alone(job.folder / ".report.lock", wait=True):  # processes that share a study take turns
         if found:
             write_json(job.folder / "check.json", found.as_json())
         _explain(job)
         paths, best = write(job.folder), hand_over(job.folder)
+        log.report()
     show([row for row in rows_of(job.folder) if row.table in tables], job.out)
     job.out.print(f"Report: {paths.page}", soft_wrap=True)
     if best:

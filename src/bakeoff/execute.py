@@ -69,8 +69,7 @@ class _Plan:
 
     def alone(self, run_: Run, *, wait: bool) -> AbstractContextManager[bool]:
         """Keep other processes off the run."""
-        place = self.folder / run_.name
-        return files.alone(place.with_name(f".{place.name}.lock"), wait=wait)
+        return files.alone(files.lock_of(self.folder / run_.name), wait=wait)
 
 
 def execute(

@@ -55,6 +55,11 @@ def sweep(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def lock_of(folder: Path) -> Path:
+    """Return the lock file of a run folder, which lies beside it."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
 @contextmanager
 def alone(lock: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the lock file; gives False where another process has it and `wait` is not wanted.

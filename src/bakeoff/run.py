@@ -102,7 +102,9 @@ def _attempt(job: Job) -> Iterator[Record]:
         ):
             store.write_records(job.folder, training.records)
             keep(due)
+            shown = perf_counter()
             yield record
+            clock -= perf_counter() - shown  # what is done with a record is no cost of the run
         finish(job, prepared, split, before, clock)
     except (KeyboardInterrupt, GeneratorExit):
         if training.whole:

@@ -11,6 +11,8 @@ class Settings:
 
     `deterministic` lets a GPU use nothing but operations that give the same bits each time.
     `step` is the way of stepping, one of STEPS (see `capture`).
+    `deterministic` lets a GPU use nothing but operations that give the same bits each time; `log`
+    names trackers to log to, `tensorboard`, `mlflow` or `wandb`, each with `=place` where wanted.
     """
 
     device: str = "auto"
@@ -18,3 +20,4 @@ class Settings:
     skip_bad: bool = False
     deterministic: bool = False
     step: str = "auto"
+    log: tuple[str, ...] = ()

@@ -194,13 +194,14 @@ def read_runs(folder: Path) -> list[RunFiles]:
     """
     study = read_study(folder)
     return [
-        _read_run(_place(folder, row) / f"seed-{seed}", row, seed)
+        read_run(_place(folder, row) / f"seed-{seed}", row, seed)
         for row in rows(study)
         for seed in sorted({*study.seeds, *_seeds(_place(folder, row))})
     ]
 
 
-def _read_run(folder: Path, row: Row, seed: int) -> RunFiles:
+def read_run(folder: Path, row: Row, seed: int) -> RunFiles:
+    """Read what is there of one run in its own folder."""
     run = read_sealed(folder / "run.json") or {"state": "pending"}
     records = _read_records(folder / "records.jsonl")
     if records is None:

@@ -22,7 +22,8 @@ from bakeoff.recipe import Recipe, RecipeError, difference, merged, nearest, par
 
 Purpose = Literal["split", "init", "order", "augmentation"]
 MOST_SEEDS = 10_000
-OWN_NAMES = ("best", "report", "report.html", "study.yaml", "decisions.json", "check.json")
+OWN_NAMES = ("best", "report", "report.html", "study.yaml", "decisions.json", "check.json",
+             "tensorboard", "mlflow", "wandb")  # fmt: skip
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 

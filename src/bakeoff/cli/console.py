@@ -30,6 +30,10 @@ Deterministic = Annotated[
 Step = Annotated[
     str, typer.Option(help=f"way of stepping, the best by default: {', '.join(STEPS)}")
 ]
+Log = Annotated[
+    list[str] | None,
+    typer.Option("--log", help="also to tensorboard, mlflow or wandb, or e.g. mlflow=URI"),
+]
 Seeds = Annotated[int | None, typer.Option(min=1, help="how many seeds to have")]
 
 

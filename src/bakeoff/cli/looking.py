@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bakeoff import study as studies_
-from bakeoff.cli.console import Offline, err, out, refusals
+from bakeoff.cli.console import FAILED, Log, Offline, err, out, refusals
 
 
 def report(
@@ -22,19 +22,23 @@ def report(
     csv: Annotated[bool, typer.Option("--csv")] = False,
     latex: Annotated[bool, typer.Option("--latex")] = False,
     figures: Annotated[Path | None, typer.Option(help="also write PDF, SVG and PNG here")] = None,
+    log: Log = None,
+    offline: Offline = False,
 ) -> None:
     """Make tables, curves and the page from what is there; also half-way."""
     with refusals():
         from bakeoff import render
+        from bakeoff.elsewhere import destinations, log_study
         from bakeoff.report import rows_of, write
 
+        where = destinations(log or (), folder, offline=offline)
         rows = rows_of(folder)
         formats = ((json, render.json_lines), (csv, render.csv_text))
         texts = ((markdown, render.markdown), (latex, render.latex))
         wanted = [make(rows) for flag, make in (*formats, *texts) if flag]
         if wanted:
             sys.stdout.write("\n".join(wanted))
-            if figures is None:
+            if figures is None and not where:
                 return
         else:
             from bakeoff.terminal import show
@@ -43,6 +47,8 @@ def report(
         paths = write(folder, figures=figures)
         if not wanted:
             out.print(f"Report: {paths.page}")
+        if where and log_study(folder, where):
+            raise typer.Exit(FAILED)
 
 
 def studies() -> None:

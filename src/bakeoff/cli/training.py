@@ -12,6 +12,7 @@ from bakeoff.cli.console import (
     Data,
     Deterministic,
     Device,
+    Log,
     Offline,
     Seeds,
     Set,
@@ -51,6 +52,7 @@ def run(
     skip_bad: SkipBad = False,
     deterministic: Deterministic = False,
     step: Step = "auto",
+    log: Log = None,
 ) -> None:
     """Run a study: every variant, every seed; what is finished already is not repeated."""
     with refusals():
@@ -66,7 +68,7 @@ def run(
             return
         from bakeoff import conduct
 
-        settings = Settings(device, offline, skip_bad, deterministic, step)
+        settings = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
         job = conduct.Job(asked, out_folder / asked.name, settings, out, err)
         if noise_floor:
             conduct.noise_floor(job, chosen, noise_floor)
@@ -88,6 +90,7 @@ def train(
     skip_bad: SkipBad = False,
     deterministic: Deterministic = False,
     step: Step = "auto",
+    log: Log = None,
 ) -> None:
     """Make one good model from a folder of photographs."""
     with refusals():
@@ -95,6 +98,6 @@ def train(
         asked = studies.read("train", overrides)
         from bakeoff import conduct
 
-        settings = Settings(device, offline, skip_bad, deterministic, step)
+        settings = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
         job = conduct.Job(asked, out_folder, settings, out, err)
         end(conduct.plan(job, studies.runs(asked)))
