@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bakeoff.api import load as load
     from bakeoff.api import train as train
     from bakeoff.classifier import Classifier as Classifier
+    from bakeoff.settings import Settings as Settings
     from bakeoff.study import Study as Study
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ _HOMES = {
     "load": "api",
     "train": "api",
     "Classifier": "classifier",
+    "Settings": "settings",
     "Study": "study",
 }
 

@@ -33,7 +33,8 @@ BATCH = 32
 class Classifier:
     """A net in eval mode with its class names; `trust` is None where it was never calibrated.
 
-    Photographs are files, open images, or uint8 arrays (H, W, 3), RGB. Nothing learns here.
+    Photographs are files, open images, or uint8 arrays (H, W, 3), RGB. Nothing learns here: it
+    answers like a classifier of scikit-learn, but has no `fit`, and so no `classes_`.
     """
 
     folder: Path
@@ -51,6 +52,9 @@ class Classifier:
         With `accept_error`, None stands where the net should not be trusted: with the confidence
         of its promise, at most that share of the other answers is wrong. Raises DataError for a
         photograph that cannot be read, RecipeError for an error that was never promised.
+
+        >>> load("runs/mine/best").predict(["photographs/a/1.png", "photographs/b/1.png"])
+        ['a', 'b']
         """
         threshold = self.threshold(accept_error)
         shares = self.predict_proba(images)
@@ -61,6 +65,11 @@ class Classifier:
         """Return calibrated probabilities (N, C), columns in the order of `classes`.
 
         Raises DataError for a photograph that cannot be read.
+
+        >>> model = load("runs/mine/best")
+        >>> (share_of_a, share_of_b), = model.predict_proba(["photographs/a/1.png"])
+        >>> bool(share_of_a > share_of_b)
+        True
         """
         if isinstance(images, str | Path | Image.Image):
             raise DataError("images: this is one photograph; give a list, such as [photograph]")

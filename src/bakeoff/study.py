@@ -1,7 +1,6 @@
 """A study: one question, its photographs, and tables of variants, read from YAML and fully checked.
 
-From a study come its rows (a named recipe and how it differs from its base) and its runs (a row
-with one seed). Nothing here imports torch or opens a photograph.
+From it come rows (a named recipe) and runs (a row with one seed). No torch, and no photographs.
 """
 
 from __future__ import annotations
@@ -44,7 +43,12 @@ class Table(BaseModel):
 
 
 class Study(BaseModel):
-    """What a study file says; `rows` and `runs` say what it means."""
+    """What a study file says; `rows` and `runs` say what it means.
+
+    >>> nets = {"variants": {"silu": {"net.activation": "silu"}}}
+    >>> [run.name for run in runs(Study(name="mine", tables={"nets": nets}))]
+    ['nets/base/seed-0', 'nets/silu/seed-0']
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -168,11 +172,8 @@ def runs(
 
     `seeds` is how many to have (see `numbers`), or which; by default the study's own.
     """
-    if seeds is None:
-        chosen: Sequence[int] = study.seeds
-    else:
-        chosen = list(islice(numbers(study), _few(seeds))) if isinstance(seeds, int) else seeds
-    found = rows(study, only)
+    asked, found = study.seeds if seeds is None else seeds, rows(study, only)
+    chosen = list(islice(numbers(study), _few(asked))) if isinstance(asked, int) else asked
     return tuple(Run(row, seed, _purposes(study, seed)) for seed in chosen for row in found)
 
 
@@ -233,8 +234,7 @@ def _find(study: str | Path) -> Path:
     known = shipped()
     if str(study) in known:
         return known[str(study)]
-    names = list(known)
-    hint = nearest(str(study), names) or f"; shipped: {', '.join(names)}"
+    hint = nearest(str(study), list(known)) or f"; shipped: {', '.join(known)}"
     raise RecipeError(f"study {study}: neither a file nor a shipped study{hint}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.special import softmax
+from sklearn.metrics import accuracy_score, log_loss
 
 import bakeoff
 from bakeoff import api
+from bakeoff.classifier import Classifier
 from bakeoff.data.photographs import DataError
 from bakeoff.recipe import RecipeError
 
@@ -25,11 +29,14 @@ def test_the_examples_in_the_documentation_run(
     (tmp_path / "photographs").symlink_to(workplace / "photographs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bakeoff.conduct._explain", lambda _job: None)  # Grad-CAM takes its time
-    for name in ("compare", "train", "load"):  # `load` opens what `compare` made
-        names = dict(vars(api))
-        (example,) = doctest.DocTestFinder(recurse=False).find(getattr(api, name), globs=names)
-        assert len(example.examples) >= 3
+    made = (bakeoff.compare, bakeoff.train)  # the others open what they made
+    told = (bakeoff.load, bakeoff.Study, Classifier.predict, Classifier.predict_proba)
+    for documented in (*made, *told):
+        names = {**vars(sys.modules[documented.__module__])}
+        (example,) = doctest.DocTestFinder(recurse=False).find(documented, globs=names)
+        assert example.examples, documented
         assert doctest.DocTestRunner().run(example).failed == 0
+    assert bakeoff.train is api.train, "no module has taken the name of a function"
 
 
 def test_importing_bakeoff_imports_no_torch_and_names_are_found_late() -> None:
@@ -40,6 +47,47 @@ def test_importing_bakeoff_imports_no_torch_and_names_are_found_late() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         bakeoff.lod  # noqa: B018
+
+
+def test_no_module_takes_the_name_of_what_the_package_offers() -> None:
+    rooms = {module.name for module in pkgutil.iter_modules(bakeoff.__path__)}
+    assert not rooms & {"train", "load", "compare", "Study", "Classifier", "Settings"}
+    assert set(dir(bakeoff)) >= {"train", "load", "compare", "Study", "Classifier", "Settings"}
+
+
+def test_a_user_s_type_checker_sees_the_types(tmp_path: Path) -> None:
+    assert (Path(bakeoff.__file__).parent / "py.typed").is_file()
+    code = (
+        "import bakeoff\n"
+        "names: list[str | None] = bakeoff.load('best').predict(['a.jpg'])\n"
+        "wide: int = bakeoff.train('photographs').predict_proba([]).shape[1]\n"
+        "best: float | None = bakeoff.compare('demo')[0].test_accuracy\n"
+        "wrong: int = bakeoff.Study(name='x', tables={}).name\n"
+    )
+    root = Path(bakeoff.__file__).parents[2]  # where the cache of the type check lies
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "-c", code],
+        cwd=root if (root / "pyproject.toml").is_file() else tmp_path,
+        env={**os.environ, "MYPYPATH": str(root / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [line for line in done.stdout.splitlines() if "error:" in line]
+    assert len(errors) == 1, done.stdout
+    assert errors[0].startswith("<string>:5: error: Incompatible types in assignment")
+
+
+def test_scikit_learn_takes_its_answers(workplace: Path) -> None:
+    model = bakeoff.load(workplace / "runs/noise")
+    paths = sorted((workplace / "photographs").glob("*/1*.png"))
+    labels = [path.parent.name for path in paths]
+    assert accuracy_score(labels, model.predict(paths)) > 0.9
+    shares = model.predict_proba(paths)
+    right = shares[np.arange(len(paths)), [model.classes.index(name) for name in labels]]
+    loss = log_loss(labels, shares, labels=list(model.classes))
+    assert loss == pytest.approx(-np.log(right).mean(), abs=1e-6)
+    assert not hasattr(model, "classes_"), "there is no fit whose result that would be"
 
 
 def test_it_sees_what_training_saw_and_divides_by_the_temperature(workplace: Path) -> None:
