@@ -11,8 +11,7 @@ class Settings:
 
     `deterministic` lets a GPU use nothing but operations that give the same bits each time.
     `step` is the way of stepping, one of STEPS (see `capture`).
-    `deterministic` lets a GPU use nothing but operations that give the same bits each time; `log`
-    names trackers to log to, `tensorboard`, `mlflow` or `wandb`, each with `=place` where wanted.
+    `log` names trackers, `tensorboard`, `mlflow` or `wandb`, each with `=place` where wanted.
     """
 
     device: str = "auto"
