@@ -45,9 +45,9 @@ class Table(BaseModel):
 class Study(BaseModel):
     """What a study file says; `rows` and `runs` say what it means.
 
-    >>> nets = {"variants": {"silu": {"net.activation": "silu"}}}
-    >>> [run.name for run in runs(Study(name="mine", tables={"nets": nets}))]
-    ['nets/base/seed-0', 'nets/silu/seed-0']
+    >>> rates = {"variants": {"slower": {"lr": 1e-5}}}
+    >>> [run.name for run in runs(Study(name="mine", tables={"rates": rates}))]
+    ['rates/base/seed-0', 'rates/slower/seed-0']
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
