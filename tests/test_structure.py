@@ -37,6 +37,7 @@ ORDER = (
     {"growth"},
     {"terminal", "figures", "display", "handover", "replication", "decide"},
     {"page", "export", "elsewhere"},
+    {"serving"},
     {"report"},
     {"conduct"},
     {"api"},

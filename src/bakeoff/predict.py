@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from bakeoff.data.decode import DecodeError
 from bakeoff.data.folders import images_below
@@ -78,13 +79,18 @@ def rows(
             yield path
 
     for shares in ask(taken()):
-        path = waiting.popleft()
-        if isinstance(shares, DecodeError):
-            yield Row(path, error=str(shares))
-            continue
-        places = (-shares).argsort(kind="stable")[:top]
-        likeliest = tuple((classes[place], float(shares[place])) for place in places)
-        yield Row(path, likeliest, answered=likeliest[0][1] >= threshold)
+        yield row(waiting.popleft(), shares, classes, top, threshold)
+
+
+def row(
+    path: str, shares: Floats | DecodeError, classes: Sequence[str], top: int, threshold: float
+) -> Row:
+    """Return the row of one photograph, from its probabilities (C,) or why it cannot be read."""
+    if isinstance(shares, DecodeError):
+        return Row(path, error=str(shares))
+    places = (-shares).argsort(kind="stable")[:top]
+    likeliest = tuple((classes[place], float(shares[place])) for place in places)
+    return Row(path, likeliest, answered=likeliest[0][1] >= threshold)
 
 
 def as_text(rows: Iterable[Row], top: int) -> Iterator[str]:
@@ -114,13 +120,17 @@ def as_json(rows: Iterable[Row], top: int) -> Iterator[str]:
     """Write one JSON object a line; `answer` is null where there is none."""
     del top
     for row in rows:
-        content = {
-            "path": row.path,
-            "answer": row.top[0][0] if row.top and row.answered else None,
-            "top": [{"class": name, "probability": round(share, 6)} for name, share in row.top],
-            "error": row.error or None,
-        }
-        yield json.dumps(content) + "\n"
+        yield json.dumps(plain(row)) + "\n"
+
+
+def plain(row: Row) -> dict[str, Any]:
+    """Return a row as JSON has it; `answer` is None where there is none."""
+    return {
+        "path": row.path,
+        "answer": row.top[0][0] if row.top and row.answered else None,
+        "top": [{"class": name, "probability": round(share, 6)} for name, share in row.top],
+        "error": row.error or None,
+    }
 
 
 Format = Callable[[Iterable[Row], int], Iterator[str]]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bakeoff import __version__
-from bakeoff.cli import looking, training, using
+from bakeoff.cli import looking, serving, training, using
 from bakeoff.cli.console import out
 from bakeoff.stopping import listen
 
@@ -23,6 +23,7 @@ for command in (
     using.predict,
     using.export,
     using.push,
+    serving.serve,
     looking.report,
     looking.claims,
     looking.check,

@@ -176,7 +176,7 @@ def build(
         .render(
             **_names(told),
             sections=_sections(told, extra),
-            style=Markup(_own("style.css")),
+            style=Markup(_own("colours.css") + _own("style.css")),
             plotly=Markup(get_plotlyjs()),
             scripts=Markup("\n".join(_own(f"js/{name}.js") for name in SCRIPTS)),
             data=Markup(script_text(content)),
