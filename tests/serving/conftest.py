@@ -113,9 +113,10 @@ def serving(place: Place, *models: Path) -> tuple[subprocess.Popen[str], str, Pa
     log = place.folder / f"log-{len(list(place.folder.glob('log-*')))}.txt"
     command = [sys.executable, "-m", "bakeoff", "serve", *map(str, models), "--port", "0"]
     environment = {**os.environ, "BAKEOFF_CACHE": str(place.folder / "cache")}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=log.open("w"), text=True, env=environment
-    )
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        )
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("http://"):
@@ -127,6 +128,7 @@ def serving(place: Place, *models: Path) -> tuple[subprocess.Popen[str], str, Pa
 def served(place: Place) -> Iterator[Served]:
     """Two models side by side: the study's best, and the run of its other variant."""
     process, url, log = serving(place, place.best, place.other)
+    assert process.stdout is not None
     found = Served(url, process, log)
     for _ in range(PATIENCE * 10):
         try:
@@ -137,4 +139,6 @@ def served(place: Place) -> Iterator[Served]:
     yield found
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 0
+    assert process.stdout.read() == "stopped\n"
+    process.stdout.close()
     assert "Traceback" not in log.read_text()

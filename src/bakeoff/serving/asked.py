@@ -18,6 +18,7 @@ from bakeoff.classifier import BATCH, Classifier
 from bakeoff.data.decode import decode
 from bakeoff.data.pixels import Pixels, square
 from bakeoff.evidence.paired import Floats
+from bakeoff.recipe import RecipeError
 from bakeoff.serving.limits import MOST_PIXELS, MOST_WAITING
 
 Waiting = tuple[Pixels, "Future[Floats]"]
@@ -57,6 +58,14 @@ class Asked:
         except Full:
             raise BusyError("too many photographs are waiting; try again in a few seconds") from None
         return answer
+
+    def threshold(self, accept_error: float | None) -> float:
+        """Return the least probability of an answer; RecipeError, without a path of ours."""
+        if accept_error is not None and self.classifier.trust is None:
+            raise RecipeError(
+                f"accept_error: {self.name} promises nothing; only a study's best is calibrated"
+            )
+        return self.classifier.threshold(accept_error)
 
     def facts(self) -> dict[str, Any]:
         """Say what the model is and promises, and how much it was asked."""

@@ -54,7 +54,7 @@ def routes(models: Sequence[Asked]) -> list[Route]:
             if wish.model > len(models):
                 raise RecipeError(f"model: {wish.model} is not allowed; there are {len(models)}")
             asked = models[wish.model - 1]
-            threshold = asked.classifier.threshold(wish.accept_error)
+            threshold = asked.threshold(wish.accept_error)
             async with request.form(max_files=MOST_FILES, max_fields=MOST_FILES) as form:
                 files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
                 if not files:
