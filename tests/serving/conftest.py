@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import signal
@@ -63,6 +64,13 @@ class Place:
     def other(self) -> Path:
         return self.study / "nets/silu/seed-0"
 
+    def split(self, file: Path) -> str:
+        """Say in which split a photograph is."""
+        (split,) = self.study.glob("split-*.csv")
+        with split.open(encoding="utf-8") as lines:
+            rows = {Path(row["path"]).resolve(): row["split"] for row in csv.DictReader(lines)}
+        return rows[file.resolve()]
+
     def photographs(self) -> list[Path]:
         return sorted((self.folder / "photographs").rglob("*.png"))
 
@@ -78,7 +86,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         {
             "name": "noise",
             "data": {"source": str(folder / "photographs")},
-            "tables": {"nets": {"recipe": RECIPE, "variants": {"silu": {"net.activation": "silu"}}}},
+            "tables": {
+                "nets": {"recipe": RECIPE, "variants": {"silu": {"net.activation": "silu"}}}
+            },
         }
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -130,12 +140,7 @@ def served(place: Place) -> Iterator[Served]:
     process, url, log = serving(place, place.best, place.other)
     assert process.stdout is not None
     found = Served(url, process, log)
-    for _ in range(PATIENCE * 10):
-        try:
-            httpx.get(f"{url}/api/models", timeout=PATIENCE)
-            break
-        except httpx.ConnectError:
-            continue
+    assert found.alive()
     yield found
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 0

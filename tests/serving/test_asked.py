@@ -40,9 +40,13 @@ def test_too_many_are_refused_in_a_sentence(
     small = Asked(asked.classifier, "small")
     pixels = small.look(place.photographs()[0].read_bytes())
     answers = []
-    with small.alone, pytest.raises(BusyError, match="too many photographs are waiting"):
+
+    def ask_many() -> None:
         for _ in range(3 + 32 + 1):  # the thread holds a batch at most
             answers.append(small.ask(pixels))
+
+    with small.alone, pytest.raises(BusyError, match="too many photographs are waiting"):
+        ask_many()
     assert all(len(answer.result(60)) == 2 for answer in answers)
     small.close()
 

@@ -24,6 +24,7 @@ from bakeoff import predict
 from bakeoff.classifier import load
 from bakeoff.serving.limits import MOST_FILE_BYTES
 
+FORM = "multipart/form-data"
 LIMIT = 300  # seconds: a busy machine is slow, not wrong
 Noise = Callable[..., bytes]
 
@@ -126,11 +127,14 @@ def test_wishes_that_are_none(
         ({"content": b"x", "headers": {"content-type": "image/png"}}, "send photographs as files"),
         ({"data": {"photographs": "/etc/passwd"}}, "send photographs as files"),
         (
-            {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+            {"content": b"x", "headers": {"content-type": FORM}},
             "send photographs as files",
         ),
         (
-            {"content": b"--a\r\nxx", "headers": {"content-type": "multipart/form-data; boundary=a"}},
+            {
+                "content": b"--a\r\nxx",
+                "headers": {"content-type": "multipart/form-data; boundary=a"},
+            },
             "send photographs as files",
         ),
         ({"files": [("p", ("x.png", b"x"))] * 201}, "Too many files"),
@@ -150,8 +154,11 @@ def saved(image: Image.Image, form: str, **more: Any) -> bytes:
 
 def bomb() -> bytes:
     """A PNG that says it has 60,000 x 60,000 pixels."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     data = zlib.compress(bytes(10_000_000), 9)
@@ -214,10 +221,10 @@ def test_the_documented_lines_work(served: Any, tmp_path: Path, noise: Noise) ->
     (tmp_path / "pizza.jpg").write_bytes(noise((60, 0, 0), 7))
     asked = python.replace("http://127.0.0.1:7860", served.url).strip()
     code = f"import httpx, json; print(json.dumps({asked}))"
-    answers = [subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)]
+    calls = [[sys.executable, "-c", code]]
     if shutil.which("curl"):
-        call = shlex.split(curl.replace("http://127.0.0.1:7860", served.url))
-        answers.append(subprocess.run(call, cwd=tmp_path, capture_output=True))
-    for answer in answers:
+        calls.append(shlex.split(curl.replace("http://127.0.0.1:7860", served.url)))
+    for call in calls:
+        answer = subprocess.run(call, cwd=tmp_path, capture_output=True, check=True)
         (row,) = json.loads(answer.stdout)
         assert (row["path"], row["answer"]) == ("pizza.jpg", "a")

@@ -1,4 +1,4 @@
-"""What is let through to page and API, and how the rest is refused; with an application that echoes."""
+"""What is let through to page and API, how the rest is refused; on an application that echoes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
+from bakeoff.serving import body as bodies
 from bakeoff.serving import guard as guards
 from bakeoff.serving.guard import Guard
 
 JOIN, UPLOAD = "/gradio_api/queue/join", "/gradio_api/upload"
 
 
-class Disconnected(Exception):
+class DisconnectedError(Exception):
     """What frameworks raise when a body ends too early."""
 
 
@@ -30,7 +31,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "http.disconnect":
             await send({"type": "http.response.start", "status": 500, "headers": []})
-            raise Disconnected
+            raise DisconnectedError
         length, more = length + len(message["body"]), message["more_body"]
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(length).encode()})
@@ -149,11 +150,11 @@ def test_bodies_have_a_size(ask: Ask, path: str, monkeypatch: pytest.MonkeyPatch
 
 def test_slow_bodies_are_given_up(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     late = {"error": "the request took too long to arrive"}
-    monkeypatch.setattr(guards, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.05)
     answer = ask("POST", "/api/predict", content=_in_parts(2, 5))
     assert (answer.status_code, answer.json()) == (408, late)
-    monkeypatch.setattr(guards, "IDLE_SECONDS", 60)
-    monkeypatch.setattr(guards, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 60)
+    monkeypatch.setattr(bodies, "REQUEST_SECONDS", 0.3)
     answer = ask("POST", "/api/predict", content=_in_parts(10_000, 0.02))
     assert (answer.status_code, answer.json()) == (408, late)
 

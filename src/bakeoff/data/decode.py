@@ -81,6 +81,8 @@ def decode(data: bytes, *, suffix: str = "", max_pixels: int = MAX_PIXELS) -> De
             raise
         except UnidentifiedImageError:
             raise DecodeError(_unknown(data)) from None
+        except Image.DecompressionBombError:
+            raise DecodeError(f"over {max_pixels} pixels in all") from None
         except Exception as error:  # Pillow's readers raise nearly anything on damaged files
             raise DecodeError(f"damaged: {error or type(error).__name__}") from error
 

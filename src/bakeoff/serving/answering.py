@@ -1,6 +1,7 @@
 """What the page answers to a photograph that was uploaded, as HTML. No Gradio.
 
-An upload is what Gradio tells of it: `path`, a file that the guard has let through, and `orig_name`.
+An upload is what Gradio tells of it: `path`, a file that the guard has let through, and
+`orig_name`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ TOP = 5
 NEVER = 2.0  # a probability that no answer has
 KEPT = 64  # decoded photographs; each is looked at several times
 UNREACHABLE = (
-    "The training photographs cannot be reached from this model: it has to lie in the folder of its "
-    "study, and they where they were."
+    "The training photographs cannot be reached from this model: it has to lie in the folder of "
+    "its study, and they where they were."
 )
 LATE = "The net did not answer in time; try again in a few seconds."
 Upload = dict[str, Any]
@@ -132,9 +133,7 @@ class Answers:
             "rows": rows,
         }
 
-    def _pictured(
-        self, name: str, draw: Callable[[Asked, Pixels], Made], upload: Upload
-    ) -> str:
+    def _pictured(self, name: str, draw: Callable[[Asked, Pixels], Made], upload: Upload) -> str:
         """Draw for each model; what it cannot becomes a sentence, what cannot be read nothing."""
 
         def made(number: int) -> tuple[str, Made | None, str]:

@@ -56,7 +56,9 @@ class Asked:
         try:
             self._waiting.put_nowait((pixels, answer))
         except Full:
-            raise BusyError("too many photographs are waiting; try again in a few seconds") from None
+            raise BusyError(
+                "too many photographs are waiting; try again in a few seconds"
+            ) from None
         return answer
 
     def threshold(self, accept_error: float | None) -> float:

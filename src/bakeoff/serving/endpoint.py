@@ -9,7 +9,7 @@ from typing import Annotated
 
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -50,17 +50,11 @@ def routes(models: Sequence[Asked]) -> list[Route]:
 
     async def answer(request: Request) -> JSONResponse:
         try:
-            wish = validated(Wish, dict(request.query_params), where="the address")
-            if wish.model > len(models):
-                raise RecipeError(f"model: {wish.model} is not allowed; there are {len(models)}")
-            asked = models[wish.model - 1]
+            asked, wish = _wished(request, models)
             threshold = asked.threshold(wish.accept_error)
             async with request.form(max_files=MOST_FILES, max_fields=MOST_FILES) as form:
-                files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
-                if not files:
-                    raise RecipeError(ABSENT)
-                asking = (_shares(asked, each, room) for each in files)
-                found = await asyncio.gather(*asking)
+                files = _files(form)
+                found = await asyncio.gather(*(_shares(asked, each, room) for each in files))
                 names = [each.filename or "" for each in files]
         except RecipeError as error:
             return _refusal(400, str(error))
@@ -86,9 +80,21 @@ def routes(models: Sequence[Asked]) -> list[Route]:
     ]
 
 
-async def _shares(
-    asked: Asked, file: UploadFile, room: asyncio.Semaphore
-) -> Floats | DecodeError:
+def _wished(request: Request, models: Sequence[Asked]) -> tuple[Asked, Wish]:
+    wish = validated(Wish, dict(request.query_params), where="the address")
+    if wish.model > len(models):
+        raise RecipeError(f"model: {wish.model} is not allowed; there are {len(models)}")
+    return models[wish.model - 1], wish
+
+
+def _files(form: FormData) -> list[UploadFile]:
+    found = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
+    if not found:
+        raise RecipeError(ABSENT)
+    return found
+
+
+async def _shares(asked: Asked, file: UploadFile, room: asyncio.Semaphore) -> Floats | DecodeError:
     if (file.size or 0) > MOST_FILE_BYTES:
         return DecodeError(TOO_LARGE)
     try:

@@ -6,29 +6,17 @@ no request names a file but one that was uploaded. Everything refused is refused
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
-from typing import Any
 from urllib.parse import urlsplit
 
-from bakeoff.serving.limits import (
-    IDLE_SECONDS,
-    MOST_KEPT_BYTES,
-    MOST_QUESTION_BYTES,
-    MOST_REQUEST_BYTES,
-    REQUEST_SECONDS,
-    megabytes,
-)
+from bakeoff.serving.body import Body, Message, Receive, Refused
+from bakeoff.serving.limits import MOST_KEPT_BYTES, MOST_QUESTION_BYTES, MOST_REQUEST_BYTES
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
@@ -56,14 +44,6 @@ HEADERS = (
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Refused(Exception):  # noqa: N818 (named for what happens)
-    """Why a request gets no answer: an HTTP status and a sentence."""
-
-    status: int
-    sentence: str
-
-
 class Guard:
     """An ASGI application before another; `uploads` is the folder that holds uploaded files.
 
@@ -84,7 +64,7 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        body = _Body(receive, _most(scope["path"]))
+        body = Body(receive, _most(scope["path"]))
         answer = _Answer(send, body)
         try:
             self._demand_allowed(scope)
@@ -128,7 +108,8 @@ class Guard:
             value = waiting.pop()
             if isinstance(value, dict):
                 path = value.get("path")
-                if path is not None and not (isinstance(path, str) and self._is_upload(path)):
+                names = path is not None or value.get("url") is not None
+                if names and not (isinstance(path, str) and self._is_upload(path)):
                     raise Refused(403, "only files that were uploaded here can be used")
                 waiting += value.values()
             elif isinstance(value, list):
@@ -148,7 +129,7 @@ class Guard:
 class _Answer:
     """What is sent: the application's answer with our headers, or a refusal in its place."""
 
-    def __init__(self, send: Send, body: _Body) -> None:
+    def __init__(self, send: Send, body: Body) -> None:
         self._send = send
         self._body = body
         self._begun = False
@@ -171,63 +152,6 @@ class _Answer:
             await self._send({**start, "headers": [*own, *HEADERS]})
             content = json.dumps({"error": refused.sentence}).encode()
             await self._send({"type": "http.response.body", "body": content})
-
-
-class _Body:
-    """A request's body, no longer and no slower than allowed; `refused` is why it was cut."""
-
-    def __init__(self, receive: Receive, most: int) -> None:
-        self._receive = receive
-        self._most = most
-        self._seen = 0
-        self._end = monotonic() + REQUEST_SECONDS
-        self._done = False
-        self._again: list[Message] = []
-        self.refused: Refused | None = None
-
-    def demand(self, length: int) -> None:
-        """Refuse a body that says beforehand that it is too long."""
-        if length > self._most:
-            raise self._too_long()
-
-    async def receive(self) -> Message:
-        """Give the next part; to the application a body that is cut looks like a client gone."""
-        if self._again:
-            return self._again.pop()
-        if self._done:
-            return await self._receive()
-        if self.refused is None:
-            try:
-                return await self._part()
-            except Refused as refused:
-                self.refused = refused
-        return {"type": "http.disconnect"}
-
-    async def whole(self) -> bytes:
-        """Read all of it, and keep it for the application."""
-        parts = []
-        while not self._done:
-            message = await self._part()
-            if message["type"] == "http.disconnect":
-                raise Refused(400, "the request was broken off")
-            parts.append(message.get("body", b""))
-        body = b"".join(parts)
-        self._again = [{"type": "http.request", "body": body, "more_body": False}]
-        return body
-
-    async def _part(self) -> Message:
-        patience = min(IDLE_SECONDS, self._end - monotonic())
-        try:
-            message = await asyncio.wait_for(self._receive(), max(patience, 0))
-        except TimeoutError:
-            raise Refused(408, "the request took too long to arrive") from None
-        self._seen += len(message.get("body", b""))
-        self.demand(self._seen)
-        self._done = not message.get("more_body", False)
-        return message
-
-    def _too_long(self) -> Refused:
-        return Refused(413, f"a request may have {megabytes(self._most)} here")
 
 
 def _most(path: str) -> int:

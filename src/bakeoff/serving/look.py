@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from gradio.themes import Base
 
-SANS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Liberation Sans", "Arial")
+SANS = (
+    "system-ui",
+    "Segoe UI",
+    "Roboto",
+    "Helvetica Neue",
+    "Noto Sans",
+    "Liberation Sans",
+    "Arial",
+)
 MONO = ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "Liberation Mono", "monospace")
 _COLOURS = {
     "body_background_fill": "var(--paper)",

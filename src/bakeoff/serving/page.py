@@ -6,7 +6,9 @@ from elsewhere, nothing is told to anybody, and Gradio's own API is hidden.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import gradio as gr
@@ -22,10 +24,12 @@ LIKELIEST = "the likeliest"
 USUAL = 0.05  # the promise to begin with, or the nearest that can be made
 AT_ONCE = 4  # questions of one kind under way
 MOST_QUESTIONS = 256  # that wait
+_log = logging.getLogger(__name__)
 
 
 def page(answers: Answers, url: str) -> gr.Blocks:
     """Lay out the page for one model or two; `url` is where the API answers."""
+    blocks: gr.Blocks
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 3, KEPT_SECONDS)
     ) as blocks:
@@ -70,8 +74,17 @@ def _when(
     event: Callable[..., Any], do: Callable[..., str], given: list[Any], shown: gr.HTML
 ) -> Any:
     """Let `do` fill `shown`; uploads come as they are told, unopened by Gradio."""
+
+    @wraps(do)
+    def done(*values: Any) -> str:
+        try:
+            return do(*values)
+        except Exception as error:  # of values that the page would never send
+            _log.warning("%s: %s", do.__name__, type(error).__name__)
+            return words.html("trouble", sentence="This could not be done; the server goes on.")
+
     return event(
-        do,
+        done,
         given,
         shown,
         preprocess=False,

@@ -51,9 +51,7 @@ def looked(asked: Asked, pixels: Pixels, label: str | None = None) -> Looked:
     if label is not None and label not in classifier.classes:
         raise RecipeError(f"{asked.name} does not know the class {label}")
     with asked.alone:
-        shown, image = as_seen(
-            pixels, classifier.net, classifier.recipe.size, classifier.device
-        )
+        shown, image = as_seen(pixels, classifier.net, classifier.recipe.size, classifier.device)
         number = _likeliest(asked, image) if label is None else classifier.classes.index(label)
         target = torch.tensor([number], device=classifier.device)
         map_ = rectified(grad_cam(classifier.net, image, target))[0].numpy()

@@ -59,26 +59,21 @@ def is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def opened(
-    places: Sequence[Path], device: str, say: Say, progress: Progress
-) -> Iterator[Answers]:
+def opened(places: Sequence[Path], device: str, say: Say, progress: Progress) -> Iterator[Answers]:
     """Open one model or two, with their training photographs where these can be reached."""
     if not 1 <= len(places) <= MOST_MODELS:
         raise RecipeError(f"{len(places)} models are given; allowed: one, or two to compare")
     with ExitStack() as stack:
-        models, known = [], []
+        models: list[Asked] = []
+        known: list[Neighbours | None] = []
         for place in places:
             classifier = load(place, device=device)
             asked = Asked(classifier, _unlike(name_of(classifier.folder), models))
             stack.callback(asked.close)
             models.append(asked)
         for asked in models:
-            try:
-                neighbours: Neighbours | None = Neighbours(asked)
-            except (RecipeError, DataError) as error:
-                say(f"no nearest training photographs: {error}")
-                neighbours = None
-            else:
+            neighbours = _near(asked, say)
+            if neighbours is not None:
                 stack.callback(neighbours.close)
                 neighbours.fill(progress)
             known.append(neighbours)
@@ -157,6 +152,14 @@ def serve(
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[place])
         say("stopped")
+
+
+def _near(asked: Asked, say: Say) -> Neighbours | None:
+    try:
+        return Neighbours(asked)
+    except (RecipeError, DataError) as error:
+        say(f"no nearest training photographs: {error}")
+        return None
 
 
 def _unlike(name: str, models: Sequence[Asked]) -> str:
