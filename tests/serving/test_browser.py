@@ -142,6 +142,7 @@ def test_what_is_no_photograph(opened: Any, tmp_path: Path) -> None:
 def test_the_camera(opened: Any) -> None:
     opened.get_by_role("button", name="Capture from camera").click()
     opened.get_by_text("Click to Access Webcam").click()
+    opened.wait_for_function("document.querySelector('#photograph video')?.videoWidth > 0")
     opened.get_by_role("button", name="capture photo").click()
     opened.locator("#answer .bo-answer").first.wait_for()
 

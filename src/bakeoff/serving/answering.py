@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from bakeoff import predict
 from bakeoff.data.decode import DecodeError, contents
 from bakeoff.data.opened import stream
-from bakeoff.data.pixels import Pixels
+from bakeoff.data.squares import Pixels
 from bakeoff.evidence.paired import Floats
 from bakeoff.recipe import RecipeError
 from bakeoff.serving import pictures, words

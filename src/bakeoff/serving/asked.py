@@ -16,7 +16,7 @@ import numpy as np
 
 from bakeoff.classifier import BATCH, Classifier
 from bakeoff.data.decode import decode
-from bakeoff.data.pixels import Pixels, square
+from bakeoff.data.squares import Pixels, square
 from bakeoff.evidence.paired import Floats
 from bakeoff.recipe import RecipeError
 from bakeoff.serving.limits import MOST_PIXELS, MOST_WAITING

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from bakeoff import predict
 from bakeoff.data.decode import DecodeError
-from bakeoff.data.pixels import threads
+from bakeoff.data.squares import threads
 from bakeoff.evidence.paired import Floats
 from bakeoff.recipe import RecipeError, validated
 from bakeoff.serving.asked import Asked, BusyError

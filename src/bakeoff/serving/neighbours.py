@@ -23,12 +23,10 @@ from torch import Tensor, nn
 
 from bakeoff.data import plates
 from bakeoff.data.cache import cache_dir
-from bakeoff.data.decode import DecodeError
-from bakeoff.data.opened import Photograph, as_stored, stream
-from bakeoff.data.photographs import DRAWN, Photographs, Progress
-from bakeoff.data.pixels import Pixels
+from bakeoff.data.photographs import Photographs, Progress
 from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
+from bakeoff.data.squares import Pixels, made, threads
 from bakeoff.data.thumbnails import thumbnails
 from bakeoff.files import aside, checksum
 from bakeoff.inputs import seen
@@ -135,12 +133,14 @@ class Neighbours:
     def _batches(self) -> Iterator[Features]:
         """Yield the features of all training photographs in order; zeros for one that is broken."""
         side = self._asked.classifier.recipe.side
-        decoded = stream(_readable(self.photographs, side), lambda given: as_stored(given, side))
+        squares = made(self.photographs, side, threads())
         blank = np.zeros((side, side, 3), np.uint8)
-        while batch := list(islice(decoded, BATCH)):
-            broken = [isinstance(each, DecodeError) for each in batch]
-            good = [blank if isinstance(each, DecodeError) else each for each in batch]
-            rows = features(self._asked, np.stack(good))
+        while batch := list(islice(squares, BATCH)):
+            broken = [isinstance(each, str) for each in batch]
+            rows = features(
+                self._asked,
+                np.stack([blank if isinstance(each, str) else each[0] for each in batch]),
+            )
             rows[broken] = 0
             yield rows
 
@@ -194,19 +194,20 @@ def _trained_on(source: Path) -> Photographs:
     return found.take(rows)
 
 
-def _readable(photographs: Photographs, side: int) -> Iterator[Photograph]:
-    for row, path in enumerate(photographs.paths):
-        yield plates.draw(path, side) if path.startswith(DRAWN) else photographs.file(row)
-
-
 def _key(asked: Asked, photographs: Photographs) -> str:
     """Hash what decides the features: the net, its geometry, and each photograph's path and age."""
-    ages = []
-    for row, path in enumerate(photographs.paths):
-        with suppress(OSError):
-            status = None if path.startswith(DRAWN) else photographs.file(row).stat()
-            ages.append((path, status and status.st_size, status and status.st_mtime_ns))
+    ages = [(path, _age(photographs, row)) for row, path in enumerate(photographs.paths)]
     recipe = asked.classifier.recipe
     net = checksum(asked.classifier.folder / "model.safetensors")
     seen_at = hashlib.sha256(repr(ages).encode()).hexdigest()
     return digest(VERSION, plates.VERSION, net, recipe.size, recipe.side, seen_at)
+
+
+def _age(photographs: Photographs, row: int) -> object:
+    """Return what changes when the photograph does; None for one that is drawn, or gone."""
+    if piece := photographs.piece(row):
+        return tuple(piece)
+    with suppress(OSError):
+        status = photographs.file(row).stat()
+        return status.st_size, status.st_mtime_ns
+    return None

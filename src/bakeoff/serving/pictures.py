@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bakeoff.data.pixels import Pixels
+from bakeoff.data.squares import Pixels
 from bakeoff.explain import activations, maps, tiles, words
 from bakeoff.explain.cam import grad_cam, rectified
 from bakeoff.explain.stored import Activation
