@@ -169,7 +169,7 @@ def _work(recipe: Recipe, where: torch.device) -> Work:
     labels = drawn.integers(0, NUM_CLASSES, recipe.batch)
     what = NUM_CLASSES, recipe.size, recipe.augment, where
     inputs = from_pixels(pixels, labels, net, *what)
-    return step.Work(fabric, model, wrapped, inputs, recipe, None, (recipe.batch,))
+    return step.Work(fabric, model, wrapped, inputs, recipe, None, (recipe.batch,), recipe.batch)
 
 
 def _peers(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from bakeoff import capture, machine, step, stepping
 from bakeoff import run as running
@@ -95,7 +97,7 @@ def a_work(fields: dict[str, Any], where: torch.device, init: int = 0) -> step.W
     optimizer = step.optimizer(recipe, net.module.parameters())
     model, wrapped = fabric.setup(net.module, optimizer)
     train_mode(model)
-    return step.Work(fabric, model, wrapped, inputs, recipe, None, (6, 5))
+    return step.Work(fabric, model, wrapped, inputs, recipe, None, (6, 5), 11)
 
 
 def stepped(one: step.Step, work: step.Work, count: int = 4) -> list[float]:
@@ -239,53 +241,82 @@ def test_a_way_that_is_not_there_is_refused_early(way: str, said: str) -> None:
         stepping.check(way, CPU)
 
 
+def test_the_operations_of_a_run_are_counted() -> None:
+    """A linear layer of 5 x 10: 100 forward and twice that backward, a photograph."""
+    work = a_work(TINY, CPU)
+    once = stepping.operations(work)
+    shown_twice = stepping.operations(replace(work, images=22))
+    layer = nn.Linear(5, 10)
+    features = work.inputs.of(torch.zeros(11, 5))
+    linear = replace(work, model=layer, inputs=features, images=1000)
+    assert stepping.operations(linear) == 3 * 2 * 5 * 10 * 1000
+    assert shown_twice == 2 * once
+    running_mean = next(iter(work.model.buffers()))
+    assert not running_mean.any(), "counting does not touch batch norm"
+
+
 def test_on_a_cpu_nothing_is_compiled_unless_asked_for() -> None:
     steps = Steps()
     steps.make(a_work(TINY, CPU))
     assert steps.used == "eager"
 
 
+@pytest.fixture
+def exact_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 @needs_cuda
+@pytest.mark.usefixtures("exact_float32")
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("policy", ["none", "standard", "report_jitter", "trivial"])
 def test_on_cuda_a_recorded_step_is_the_plain_one(policy: str, optimizer: str) -> None:
-    """Bound: the same kernels in the same order, so losses within 1e-4 over four steps."""
+    """Bound: losses within 1 % over four steps; other crops or dropout would differ by far more."""
     fields = {**TINY, "optimizer": optimizer, "augment": {"policy": policy, "erase": 0.3}}
     work, plain = a_work(fields, CUDA), a_work(fields, CUDA)
     with Steps("captured_eager") as steps:
         losses = stepped(steps.make(work), work)
-    assert losses == pytest.approx(stepped(step.eager(plain), plain), rel=1e-4)
+    assert losses == pytest.approx(stepped(step.eager(plain), plain), rel=0.01)
+    other = a_work(fields, CUDA, init=1)
+    assert losses != pytest.approx(stepped(step.eager(other), other), rel=0.01)
 
 
 @needs_cuda
+@pytest.mark.usefixtures("exact_float32")
 @pytest.mark.parametrize("model", ["baseline", "custom", "resnet18"])
-def test_on_cuda_the_best_way_gives_the_numbers_of_the_plain_one(model: str) -> None:
-    """Bound: losses of four steps in fp32 within 1 %, TF32 being off."""
+def test_on_cuda_a_compiled_recording_gives_the_numbers_of_the_plain_step(model: str) -> None:
+    """Bound: the first loss within 0.1 %, the second, after an update, within 5 %."""
     fields = {**TINY, "model": model, "augment": {"policy": "standard"}}
+    fields["net"] = {"width": 4, "padding": 1, "pool_stride": 1, "dropout": 0.0}
     if model == "resnet18":
         del fields["net"]
-    else:
-        fields["net"] = {"width": 4, "padding": 1, "pool_stride": 1, "dropout": 0.0}
     work, plain = a_work(fields, CUDA), a_work(fields, CUDA)
-    with Steps() as steps:
-        losses = stepped(steps.make(work), work)
-        assert steps.used == "captured"
-    assert losses == pytest.approx(stepped(step.eager(plain), plain), rel=0.01)
+    with Steps("captured") as steps:
+        losses = stepped(steps.make(work), work, 2)
+    wanted = stepped(step.eager(plain), plain, 2)
+    assert losses[0] == pytest.approx(wanted[0], rel=1e-3)
+    assert losses[1] == pytest.approx(wanted[1], rel=0.05)
 
 
 @needs_cuda
+@pytest.mark.usefixtures("exact_float32")
 @pytest.mark.parametrize("way", ["captured", "captured_eager"])
-def test_on_cuda_runs_share_a_recording_and_do_not_wait_for_the_device(way: str) -> None:
+def test_on_cuda_runs_share_a_recording_that_does_not_wait_for_the_device(way: str) -> None:
+    """Dropout draws other numbers when it is compiled, so that there is none."""
+    fields = {**TINY, "net": {**TINY["net"], "dropout": 0.0}}
     with Steps(way) as steps:
-        first = a_work(TINY, CUDA)
-        one = steps.make(first)
-        stepped(one, first)
+        work = a_work(fields, CUDA)
+        one = steps.make(work)
+        stepped(one, work)
         for init in (1, 2):
-            work, plain = a_work(TINY, CUDA, init), a_work(TINY, CUDA, init)
+            work, plain = a_work(fields, CUDA, init), a_work(fields, CUDA, init)
             assert steps.make(work) is one
-            losses = stepped(one, work)
-            assert losses == pytest.approx(stepped(step.eager(plain), plain), rel=0.01)
+            losses = stepped(one, work, 2)
+            wanted = stepped(step.eager(plain), plain, 2)
+            assert losses[0] == pytest.approx(wanted[0], rel=1e-3)
+            assert losses[1] == pytest.approx(wanted[1], rel=0.05)
         batch, drawing = work.inputs.batch(torch.arange(6)), torch.Generator("cuda")
+        torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error")
         try:
             for _ in range(3):
@@ -296,10 +327,18 @@ def test_on_cuda_runs_share_a_recording_and_do_not_wait_for_the_device(way: str)
 
 
 @needs_cuda
-def test_on_cuda_a_whole_run_is_recorded(tmp_path: Path, plates: Dataset) -> None:
+def test_on_cuda_a_short_run_is_recorded_and_not_compiled(tmp_path: Path, plates: Dataset) -> None:
     with Steps() as steps:
         made = finished(tmp_path / "recorded", TINY, plates, steps, CUDA)
-        assert made["step"] == "captured"
+    assert made["step"] == "captured_eager"
     plain = finished(tmp_path / "plain", TINY, plates, Steps("eager"), CUDA)
     for one, other in zip(made["records"], plain["records"], strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=0.05)
+
+
+@needs_cuda
+def test_on_cuda_a_long_run_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stepping, "WORTH_COMPILING", 1)
+    with Steps() as steps:
+        steps.make(a_work(TINY, CUDA))
+        assert steps.used == "captured"

@@ -55,7 +55,7 @@ def compiled(work: Work, _record: Record | None = None) -> Step:
     _settle(work)
     with _put_back(work):
         for size in work.sizes:
-            one(_place(work.inputs, size), drawing)
+            one(place(work.inputs, size), drawing)
     return one
 
 
@@ -73,8 +73,8 @@ def _recorded(one: Step, work: Work, record: Record | None) -> Step:
     where = work.inputs.device
     _settle(work)
     drawing = torch.Generator(where)
-    places = {size: _place(work.inputs, size) for size in work.sizes}
-    calls = {size: partial(one, place, drawing) for size, place in places.items()}
+    places = {size: place(work.inputs, size) for size in work.sizes}
+    calls = {size: partial(one, batch, drawing) for size, batch in places.items()}
     with _put_back(work):
         for call in calls.values():
             _warm_up(call, where)
@@ -85,9 +85,9 @@ def _recorded(one: Step, work: Work, record: Record | None) -> Step:
             replays[size] = keep(call, drawing)
 
     def replayed(batch: Batch, given: torch.Generator) -> Outputs:
-        place = places[len(batch.labels)]
-        place.rows.copy_(batch.rows)
-        place.labels.copy_(batch.labels)
+        own = places[len(batch.labels)]
+        own.rows.copy_(batch.rows)
+        own.labels.copy_(batch.labels)
         drawing.set_state(given.get_state())  # numbers on the host: nothing waits
         outputs = replays[len(batch.labels)]()
         given.set_state(drawing.get_state())
@@ -121,7 +121,7 @@ def _settle(work: Work) -> None:
             group["capturable"] = where.type == "cuda"
 
 
-def _place(inputs: Inputs, size: int) -> Batch:
+def place(inputs: Inputs, size: int) -> Batch:
     """Return a batch of zeros, into which others are copied."""
     shape, where = (size, *inputs.rows.shape[1:]), inputs.device
     rows = torch.zeros(shape, dtype=inputs.dtype, device=where)

@@ -87,8 +87,7 @@ def execute(
     run with the study's first seed.
     """
     machine.keep_memory()
-    if settings.deterministic:
-        machine.deterministic()
+    machine.deterministic(settings.deterministic)
     where = machine.device(settings.device)
     stepping.check(settings.step, where)
     datasets = _datasets(study, runs, settings, on_progress)

@@ -85,13 +85,13 @@ def epochs(
     loss is no longer a number.
     """
     weight = step.class_weights(recipe, inputs.targets(split["train"]), inputs.num_classes)
-    sizes = step.sizes(len(split["train"]), recipe.batch)
-    work = fabric, training.model, training.optimizer, inputs, recipe, weight, sizes
-    one_step = make(step.Work(*work))
+    images = len(split["train"])
+    work = fabric, training.model, training.optimizer, inputs, recipe, weight
+    one_step = make(step.Work(*work, step.sizes(images, recipe.batch), images * recipe.epochs))
     sample = clean_sample(split, seed["order"])
     while training.epoch < recipe.epochs and not _out_of_patience(training, recipe):
         shown = _one_epoch(training, one_step, recipe, inputs, split["train"], seed, on_step)
-        began, images = perf_counter(), len(split["train"])
+        began = perf_counter()
         clean_loss, clean_accuracy = measured(training.model, inputs, sample, recipe.batch)
         val_loss, val_accuracy = measured(training.model, inputs, split["validation"], recipe.batch)
         if not math.isfinite(val_loss):

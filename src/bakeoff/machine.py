@@ -36,15 +36,18 @@ def keep_memory() -> None:
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def deterministic() -> None:
+def deterministic(wanted: bool) -> None:
     """Let torch use only operations that give the same bits each time; the others raise.
 
-    On a CPU they all do, as long as the number of threads is the same. To be called before the
-    first operation on a GPU.
+    On a CPU they all do, as long as the number of threads is the same. Where it is not wanted,
+    cuDNN tries its algorithms and takes the fastest. To be called before the first operation on a
+    GPU.
     """
+    torch.backends.cudnn.benchmark = not wanted
+    if not wanted:
+        return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
 
 
 def device(wanted: str = "auto") -> torch.device:

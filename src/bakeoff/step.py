@@ -28,7 +28,8 @@ Step = Callable[[Batch, torch.Generator], tuple[Tensor, Tensor]]
 class Work:
     """What a step works on: the net's learning part, its optimiser, what enters, and the recipe.
 
-    `weight` (C,) is that of the classes, and `sizes` are those that batches have: one or two.
+    `weight` (C,) is that of the classes, `sizes` are those that batches have, one or two, and
+    `images` counts how often a photograph is shown in the whole run.
     """
 
     fabric: Fabric
@@ -38,6 +39,7 @@ class Work:
     recipe: Recipe
     weight: Tensor | None
     sizes: tuple[int, ...]
+    images: int
 
 
 Make = Callable[[Work], Step]

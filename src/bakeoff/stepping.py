@@ -1,9 +1,11 @@
 """The ways of stepping and the choice among them; a step is made once for each kind of run.
 
-eager           operation after operation; the only way that pays on a CPU
-compiled        the net through Inductor
-captured        the compiled step, from augmentation to metrics, recorded as a CUDA graph
-captured_eager  the plain step recorded: the kernels of `eager`, and its numbers
+    eager           operation after operation; the only way that pays on a CPU
+    compiled        the net through Inductor
+    captured        the compiled step, from augmentation to metrics, recorded as a CUDA graph
+    captured_eager  the plain step recorded: the kernels of `eager`, and its numbers
+
+`auto` is eager on a CPU. On CUDA it records, and compiles too where a run is so long that it pays.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from types import TracebackType
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from bakeoff import capture, step
 from bakeoff.inputs import Inputs
 from bakeoff.machine import quiet
+from bakeoff.models.parts import train_mode
 from bakeoff.recipe import Recipe, RecipeError, nearest
 from bakeoff.settings import STEPS
 from bakeoff.step import Step, Work
@@ -32,6 +36,7 @@ WAYS: Mapping[str, Callable[[Work, capture.Record | None], Step]] = {
 }
 """All but `eager`, which binds nothing."""
 ON_CUDA = ("captured", "captured_eager", "eager")  # what `auto` tries, in this order
+WORTH_COMPILING = 4e16  # operations of a run: a fifth of their time, saved, is 30 s of compiling
 FREE = (
     "lr", "schedule", "warmup_epochs", "step_epochs", "step_gamma",
     "epochs", "batch", "train_share", "patience", "stored",
@@ -118,7 +123,9 @@ class Steps:
         if self.way != "auto":
             return (self.way,)
         waits = work.inputs.augment.exact or work.fabric.world_size > 1
-        return ON_CUDA if work.inputs.device.type == "cuda" and not waits else ("eager",)
+        if work.inputs.device.type != "cuda" or waits:
+            return ("eager",)
+        return ON_CUDA if operations(work) >= WORTH_COMPILING else ON_CUDA[1:]
 
     def _shared(self, kind: tuple[Any, ...], name: str, work: Work) -> Step:
         if self._kept is not None and self._kept.kind == kind:
@@ -130,6 +137,17 @@ class Steps:
             made = WAYS[name](own, self.record)
         self._kept = _Kept(kind, own, made)
         return made
+
+
+@torch.no_grad()
+def operations(work: Work) -> int:
+    """Return the multiplications and additions of a whole run; backward is twice forward."""
+    size = work.sizes[-1]
+    work.model.eval()
+    with FlopCounterMode(display=False) as counter:
+        work.model(work.inputs.seen(capture.place(work.inputs, size)))
+    train_mode(work.model)
+    return 3 * int(counter.get_total_flops()) * work.images // size
 
 
 def _without_rows(inputs: Inputs) -> Inputs:
