@@ -101,12 +101,12 @@ class Steps:
         Raises RecipeError where a way that was asked for by name cannot be had.
         """
         for name in self._ways(work):
-            kind = name, *_kind(work)
-            if kind in self._unfit:
-                continue
             self.used = name
             if name == "eager":
                 return step.eager(work)
+            kind = name, *_kind(work)
+            if kind in self._unfit:
+                continue
             try:
                 return self._shared(kind, name, work)
             except Exception as failure:
