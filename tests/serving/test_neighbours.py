@@ -111,8 +111,10 @@ def test_changed_photographs_are_looked_at_again(
     (tmp_path / changed).write_bytes(b"no image any more")
     known = filled(asked)
     assert known.done == len(known)
-    names = {each.name for each in known.nearest(np.zeros((36, 36, 3), np.uint8))}
-    assert changed.name not in names or len(names) == 8
+    (row,) = (n for n, path in enumerate(known.photographs.paths) if path.endswith(str(changed)))
+    assert known._features is not None
+    broken = np.flatnonzero((known._features == 0).all(axis=1))
+    assert broken.tolist() == [row]  # what is broken is like nothing, and stops nothing
     (tmp_path / changed).unlink()
     with pytest.raises(DataError, match="names files that are not there"):
         Neighbours(asked)
@@ -134,9 +136,11 @@ def test_until_all_are_seen_the_nearest_are_of_those_that_were(
     known.fill(stop)
     known.wait()
     assert stopped == [known.done] == [16]
+    first = known.photographs.take(range(16))
     assert {each.name for each in known.nearest(pixels)} <= {
-        file.name for file in trained_on(place)[:16]
+        Path(path).name for path in first.paths
     }
+    assert set(first.labels) == {0, 1}
     assert Neighbours(asked).done == 0  # half of it is not kept
 
 

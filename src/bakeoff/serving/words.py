@@ -63,7 +63,7 @@ def of_nearest(done: int, total: int, found: int) -> str:
     """Say among which training photographs the nearest were looked for."""
     if done < total:
         return (
-            f"Nearest of the first {done:,} of {total:,} training photographs; the net is still "
+            f"The nearest among {done:,} of {total:,} training photographs; the net is still "
             "looking at the others."
         )
     return (
