@@ -82,9 +82,12 @@ class Shards:
             raise IndexError(f"photograph {flat.min()} or {flat.max()} of {len(self)}")
         numbers = np.searchsorted(self.starts, flat, side="right") - 1
         ascending = bool((np.diff(flat) >= 0).all())
-        for number in dict.fromkeys(numbers.tolist()):
-            mine = numbers == number
-            out[mine] = self._mapped(number, ascending)[flat[mine] - self.starts[number]]
+        held = {
+            number: self._mapped(number, ascending) for number in dict.fromkeys(numbers.tolist())
+        }
+        inside = flat - self.starts[numbers]
+        for place, (number, row) in enumerate(zip(numbers.tolist(), inside.tolist(), strict=True)):
+            out[place] = held[number][row]  # one by one, each is copied once
 
     def expect(self, rows: Rows) -> None:
         """Say in which order photographs will be asked for, so that shards are there in time."""

@@ -1,0 +1,1 @@
+"""What a training costs on more machines and photographs than are here: measured, then reckoned."""
