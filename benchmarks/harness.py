@@ -76,7 +76,8 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 def command(arguments: Sequence[str] | None = None) -> str:
     """Return the command under way as others can repeat it: of paths only the last part."""
-    module = Path(sys.argv[0]).stem
+    path = Path(sys.argv[0])
+    module = path.parent.name if path.stem == "__main__" else path.stem
     given = sys.argv[1:] if arguments is None else arguments
     shown = [Path(text).name if os.sep in text else text for text in given]
     return " ".join(["python -m", f"benchmarks.{module}", *shown])
