@@ -24,7 +24,6 @@ from typing import Any
 
 from benchmarks import harness
 
-PACKAGES = (*harness.PACKAGES, "gradio", "fastapi", "uvicorn", "httpx")
 PATIENCE = 600  # seconds
 CLASSES = 20
 
