@@ -33,7 +33,7 @@ ANSWERS = {
 }
 STAGES = {
     "check the photographs": "bakeoff.conduct.audit",
-    "decode, or find decoded": "bakeoff.execute.load",
+    "decode, or find decoded": "bakeoff.plan.load",
     "features of frozen parts": "bakeoff.features.cached",
     "evaluate": "bakeoff.loop.predicted",
     "maps": "bakeoff.execute.keep_run_maps",

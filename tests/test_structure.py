@@ -14,7 +14,7 @@ TORCH_FREE = (
     "cli", "recipe", "study", "store", "integrity", "files", "stopping", "settings", "display",
     "report", "tables", "judged", "render", "growth", "terminal", "figures", "evaluate",
     "handover", "page", "evidence", "data", "paper",
-    "replication", "predict", "api", "elsewhere",
+    "replication", "predict", "api", "elsewhere", "mirror",
 )  # fmt: skip
 ORDER = (
     {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
@@ -30,7 +30,9 @@ ORDER = (
     {"run"},
     {"together"},
     {"explain"},
-    {"execute", "scores"},
+    {"plan"},
+    {"execute", "scores", "mirror"},
+    {"cluster"},
     {"tables"},
     {"confusion"},
     {"render", "judged"},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from bakeoff import elsewhere, machine
 from bakeoff import study as studies
+from bakeoff.cluster import connected, execute
 from bakeoff.data.audit import audit
 from bakeoff.data.audit_view import counting
 from bakeoff.data.dataset import load
@@ -20,11 +22,11 @@ from bakeoff.display import Display, counted, showing
 from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.evidence.power import noise_floor as floor_of
 from bakeoff.evidence.reading import series
-from bakeoff.execute import execute
 from bakeoff.explain.keep import MOST_PANELS, keep_cams
 from bakeoff.explain.stored import CAMS
 from bakeoff.files import alone, write_json
 from bakeoff.handover import best_run, hand_over
+from bakeoff.mirror import Mirror, put, put_all
 from bakeoff.recipe import RecipeError, parse
 from bakeoff.report import rows_of, write
 from bakeoff.settings import Settings
@@ -37,13 +39,17 @@ PANELS_ON_CPU = 12  # Grad-CAM with its checks: 1.5 s a panel of ResNet-18 at 22
 
 @dataclass(frozen=True)
 class Job:
-    """A study, its folder, how to run it, and where results (`out`) and progress (`err`) go."""
+    """A study, its folder, how to run it, and where results (`out`) and progress (`err`) go.
+
+    `mirror` is the address that the folder stands for, if it does.
+    """
 
     study: Study
     folder: Path
     settings: Settings
     out: Console
     err: Console
+    mirror: Mirror | None = None
 
     def __post_init__(self) -> None:
         """Refuse a tracker that cannot be logged to, before anything is done."""
@@ -132,8 +138,12 @@ def _follow(
 ) -> int:
     """Show events as they come; return how many runs failed."""
     reused, failed = 0, 0
-    with showing(job.err, planned) as shown:
-        for event in events(shown):
+    with (
+        connected(job.settings),
+        showing(job.err, planned) as shown,
+        _closing(events(shown)) as happening,
+    ):
+        for event in happening:
             log.event(event)
             match event:
                 case Started():
@@ -143,9 +153,21 @@ def _follow(
                 case Ended():
                     shown.ended(event.run, event.error)
                     reused, failed = reused + event.reused, failed + bool(event.error)
+                    if job.mirror and not event.error:
+                        put(job.mirror, event.run.name)
     if reused:
         job.err.print(f"{reused} runs were finished already")
     return failed
+
+
+@contextmanager
+def _closing(happening: Iterator[Event]) -> Iterator[Iterator[Event]]:
+    """Let runs that are under way keep a checkpoint, also when what shows them is interrupted."""
+    try:
+        yield happening
+    finally:
+        if isinstance(happening, Generator):
+            happening.close()
 
 
 def _check(job: Job, side: int) -> Audit | None:
@@ -175,6 +197,9 @@ def _report(job: Job, log: elsewhere.Elsewhere, tables: set[str], found: Audit |
     job.out.print(f"Report: {paths.page}", soft_wrap=True)
     if best:
         job.out.print(f"Model:  {best}", soft_wrap=True)
+    if job.mirror:
+        put_all(job.mirror)
+        job.out.print(f"Kept:   {job.mirror}", soft_wrap=True)
 
 
 def _explain(job: Job) -> None:

@@ -13,11 +13,12 @@ from itertools import islice
 from pathlib import Path
 from time import monotonic
 
+from bakeoff.cluster import execute
 from bakeoff.events import Event
 from bakeoff.evidence.reading import series, shared_seeds
-from bakeoff.evidence.sequential import Decision, next_steps
-from bakeoff.execute import Progress, execute
+from bakeoff.evidence.sequential import Decision, first_look, next_steps
 from bakeoff.files import write_json
+from bakeoff.plan import Progress
 from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings
 from bakeoff.store import read_runs
@@ -43,17 +44,20 @@ def until_decided(
     """Run seed after seed of the chosen variants and their bases; yield what happens.
 
     A variant that is decided gets no more seeds. Ends when all are, when `most` seeds cannot decide
-    the rest, or before a seed that would not fit into the budget.
+    the rest, or before a seed that would not fit into the budget. A cluster gets all seeds at once
+    up to the next look that can decide anything, so none is run in vain there either.
     """
     undecided = {(row.table, row.variant) for row in rows(study, only) if not row.is_base}
     if not undecided:
         raise RecipeError("--until-decided: no variant was chosen; allowed: tables or variants")
     began, longest = monotonic(), 0.0
-    for seed in islice(numbers(study), most):
+    left = islice(numbers(study), most)
+    at_once = first_look() if settings.cluster else 1
+    while seeds := list(islice(left, at_once)):
         started = monotonic()
         if budget_seconds and started - began + longest > budget_seconds:
             return
-        yield from execute(study, _paired(study, undecided, seed), folder, settings, on_progress)
+        yield from execute(study, _paired(study, undecided, seeds), folder, settings, on_progress)
         longest = max(longest, monotonic() - started)
         found = decisions(study, folder, most)
         write_json(
@@ -63,6 +67,8 @@ def until_decided(
         undecided = {row for row in undecided if found[row].decided is None and found[row].more}
         if not undecided:
             return
+        if settings.cluster:
+            at_once = min(found[row].more for row in undecided)
 
 
 def decisions(study: Study, folder: Path, most: int = MOST_SEEDS) -> Decisions:
@@ -91,12 +97,12 @@ def seconds(text: str) -> float:
     return float(match[1]) * SECONDS[match[2]]
 
 
-def _paired(study: Study, undecided: set[tuple[str, str]], seed: int) -> list[Run]:
-    """Return the runs of one seed: the undecided variants, and the bases they are held against."""
+def _paired(study: Study, undecided: set[tuple[str, str]], seeds: list[int]) -> list[Run]:
+    """Return the runs of `seeds`: the undecided variants, and the bases they are held against."""
     tables = {table for table, _ in undecided}
     return [
         run
-        for run in runs(study, seeds=[seed])
+        for run in runs(study, seeds=seeds)
         if (run.row.table, run.row.variant) in undecided
         or (run.row.is_base and run.row.table in tables)
     ]

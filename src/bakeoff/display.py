@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from rich import box
@@ -31,7 +31,7 @@ class _Line:
     failed: int = 0
     epoch: int = 0
     validation: float | None = None
-    active: bool = False
+    active: set[str] = field(default_factory=set)
 
     def cells(self) -> tuple[str, ...]:
         """Return the texts of the columns."""
@@ -79,7 +79,8 @@ class Display:
     def started(self, run: Run) -> None:
         """Mark a run's row."""
         line = self.lines[run.row]
-        line.active, line.epoch = True, 0
+        line.active.add(run.name)
+        line.epoch = 0
 
     def measured(self, run: Run, record: Record) -> None:
         """Show an epoch's validation accuracy."""
@@ -97,7 +98,7 @@ class Display:
     def ended(self, run: Run, error: str) -> None:
         """Count a run as done or failed; a failure is said in full."""
         line = self.lines[run.row]
-        line.active = False
+        line.active.discard(run.name)
         line.failed += bool(error)
         line.ended += not error
         if error:

@@ -43,11 +43,21 @@ def listen() -> None:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interruption wait for `undivided` in here, as `listen` does for a whole process."""
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def undivided() -> Iterator[None]:
     """Hold an interruption back until the block is done, two seconds at most.
 
     A second signal gets through at once: whoever keeps what the block changes must be able to tell
-    that it was not finished. Without `listen` it does nothing.
+    that it was not finished. Without `listen` or `interruptible` it does nothing.
     """
     _asked.inside = True
     try:

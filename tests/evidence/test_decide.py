@@ -12,7 +12,7 @@ import pytest
 from bakeoff import decide, store
 from bakeoff.events import Ended, Event
 from bakeoff.recipe import RecipeError
-from bakeoff.settings import Settings
+from bakeoff.settings import Cluster, Settings
 from bakeoff.study import Run, Study
 
 TABLES = {"small": {"base": "plain", "variants": {"good": {"lr": 0.01}, "idle": {"lr": 0.02}}}}
@@ -75,6 +75,27 @@ def test_no_seed_is_begun_that_would_not_fit_into_the_budget(
     monkeypatch.setattr(decide, "monotonic", lambda: float(next(clock)))
     list(decide.until_decided(study(), (), tmp_path, Settings(), budget_seconds=45))
     assert {seed for _, seed in carried_out} == {0, 1}
+
+
+def test_a_cluster_gets_all_seeds_up_to_the_next_look_that_can_decide(
+    tmp_path: Path, carried_out: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up, batches = decide.execute, []
+
+    def execute(study_: Study, runs: Sequence[Run], *others: Any) -> Iterator[Event]:
+        batches.append(sorted({run.seed for run in runs}))
+        return made_up(study_, runs, *others)
+
+    monkeypatch.setattr(decide, "execute", execute)
+    list(decide.until_decided(study(), (), tmp_path / "cluster", Settings(cluster=Cluster())))
+    assert batches[:3] == [[0, 1, 2, 3, 4, 5], [6], [7]]
+    at_once, carried_out[:] = sorted(carried_out), []
+    list(decide.until_decided(study(), (), tmp_path / "here", Settings()))
+    assert sorted(carried_out) == at_once, "not one run more than here"
+    decided = [
+        json.loads((tmp_path / name / "decisions.json").read_text()) for name in ("cluster", "here")
+    ]
+    assert decided[0] == decided[1]
 
 
 def test_only_a_base_cannot_be_decided(tmp_path: Path) -> None:

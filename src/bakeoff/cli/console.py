@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, NoReturn
 
 import typer
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from bakeoff.data.photographs import DataError
 from bakeoff.recipe import RecipeError
-from bakeoff.settings import STEPS
+from bakeoff.settings import STEPS, Cluster, Settings
 from bakeoff.stopping import requeued
 
 out = Console(highlight=False)
@@ -34,6 +35,10 @@ Log = Annotated[
     list[str] | None,
     typer.Option("--log", help="also to tensorboard, mlflow or wandb, or e.g. mlflow=URI"),
 ]
+On = Annotated[str, typer.Option(help="where to train: here, or on a ray cluster")]
+Address = Annotated[str, typer.Option(help="the cluster's host:port; else one of this machine")]
+Cpus = Annotated[int | None, typer.Option(help="CPUs, and threads, of each run on a cluster")]
+Gpus = Annotated[float | None, typer.Option(help="GPUs of each run on a cluster, e.g. 0.5")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="how many seeds to have")]
 
 
@@ -53,6 +58,22 @@ def refusals() -> Iterator[None]:
         if not isinstance(error, RecipeError | DataError):
             raise
         refuse(str(error), REFUSED)
+
+
+def placed(here: Settings, on: str, address: str, cpus: int | None, gpus: float | None) -> Settings:
+    """Add to the settings what was said of a cluster; RecipeError where it disagrees."""
+    asked = {"--address": address or None, "--cpus": cpus, "--gpus": gpus}
+    if on == "ray":
+        if here.device != "auto":
+            raise RecipeError(
+                f"--device: {here.device} is not allowed with --on ray; --gpus decides it"
+            )
+        return replace(here, cluster=Cluster(address, cpus or Cluster.cpus, gpus))
+    if on != "here":
+        raise RecipeError(f"--on: {on} is not allowed; allowed: here, ray")
+    if given := [name for name, value in asked.items() if value is not None]:
+        raise RecipeError(f"{given[0]}: allowed only with --on ray")
+    return here
 
 
 def end(failed: int) -> None:

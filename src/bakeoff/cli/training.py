@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bakeoff import study as studies
 from bakeoff.cli.console import (
+    Address,
+    Cpus,
     Data,
     Deterministic,
     Device,
+    Gpus,
     Log,
     Offline,
+    On,
     Seeds,
     Set,
     SkipBad,
@@ -21,38 +25,48 @@ from bakeoff.cli.console import (
     end,
     err,
     out,
+    placed,
     refusals,
 )
 from bakeoff.settings import Settings
+from bakeoff.study import Study
+
+if TYPE_CHECKING:
+    from bakeoff.conduct import Job
+
+
+Out = Annotated[str, typer.Option("--out", help="where study folders go; also s3://bucket/x")]
+Only = Annotated[str, typer.Option(help="TABLE, VARIANT or TABLE/VARIANT, comma-separated")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="show the plan, train nothing")]
+NoiseFloor = Annotated[
+    int, typer.Option(min=0, help="first run the bases alone with so many seeds")
+]
+UntilDecided = Annotated[
+    bool, typer.Option("--until-decided", help="add seeds until every change is decided")
+]
 
 
 def run(
     study: Annotated[str, typer.Argument(help="a study file, or a shipped study by name")],
     data: Data = "",
-    out_folder: Annotated[Path, typer.Option("--out", help="where study folders go")] = Path(
-        "runs"
-    ),
-    only: Annotated[
-        str, typer.Option(help="TABLE, VARIANT or TABLE/VARIANT, comma-separated")
-    ] = "",
+    out_folder: Out = "runs",
+    only: Only = "",
     seeds: Seeds = None,
     set_: Set = None,
     device: Device = "auto",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="show the plan, train nothing")
-    ] = False,
-    noise_floor: Annotated[
-        int, typer.Option(min=0, help="first run the bases alone with so many seeds")
-    ] = 0,
-    until_decided: Annotated[
-        bool, typer.Option("--until-decided", help="add seeds until every change is decided")
-    ] = False,
+    dry_run: DryRun = False,
+    noise_floor: NoiseFloor = 0,
+    until_decided: UntilDecided = False,
     budget: Annotated[str, typer.Option(help="time for --until-decided: 90s, 45m, 2h")] = "",
     offline: Offline = False,
     skip_bad: SkipBad = False,
     deterministic: Deterministic = False,
     step: Step = "auto",
     log: Log = None,
+    on: On = "here",
+    address: Address = "",
+    cpus: Cpus = None,
+    gpus: Gpus = None,
 ) -> None:
     """Run a study: every variant, every seed; what is finished already is not repeated."""
     with refusals():
@@ -60,22 +74,36 @@ def run(
         asked = studies.read(study, overrides)
         chosen = [name.strip() for name in only.split(",") if name.strip()]
         runs = studies.runs(asked, chosen, seeds)
+        here = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
+        where = placed(here, on, address, cpus, gpus)
         if dry_run:
             from bakeoff.display import plan
 
             out.print(f"{asked.name}: {asked.question}", soft_wrap=True)
             out.print(plan(runs))
             return
+        job = _job(asked, out_folder, where)
         from bakeoff import conduct
 
-        settings = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
-        job = conduct.Job(asked, out_folder / asked.name, settings, out, err)
         if noise_floor:
             conduct.noise_floor(job, chosen, noise_floor)
         if until_decided:
             end(conduct.until_decided(job, chosen, budget))
         else:
             end(conduct.plan(job, runs))
+
+
+def _job(asked: Study, place: str, where: Settings) -> Job:
+    """Give the study its folder below `place`: there, or in the cache where that is an address."""
+    from bakeoff.conduct import Job
+    from bakeoff.data.addresses import is_address
+
+    if not is_address(place):
+        return Job(asked, Path(place) / asked.name, where, out, err)
+    from bakeoff.mirror import mirrored
+
+    mirror = mirrored(place, asked.name, offline=where.offline)
+    return Job(asked, mirror.folder, where, out, err, mirror)
 
 
 def train(
