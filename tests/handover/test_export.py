@@ -131,6 +131,16 @@ def test_the_graph_resizes_bit_for_bit_like_pillow(height: int, width: int) -> N
     assert (found.permute(0, 2, 3, 1).numpy() == wanted).all()
 
 
+@pytest.mark.parametrize("rows_first", [True, False])
+def test_either_order_of_resizing_is_within_a_level(
+    monkeypatch: pytest.MonkeyPatch, rows_first: bool
+) -> None:
+    monkeypatch.setattr(graphs, "ROWS_OF_TALL_FIRST", rows_first)
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 150, 40, 3), dtype=np.uint8)
+    found = graphs.resized(torch.from_numpy(pixels), 32).permute(0, 2, 3, 1).numpy()
+    assert np.abs(found - square(Image.fromarray(pixels[0]), 32)).max() <= 1
+
+
 def test_another_runtime_is_refused(best: Path) -> None:
     with pytest.raises(RecipeError, match=r"--to: onx is not allowed; did you mean onnx\?"):
         export(best, "onx", quiet)

@@ -2,12 +2,14 @@
 
 The resizing is Pillow's antialiased bicubic, written as two products of matrices made from the
 photograph's size, so that every runtime computes it alike. Like Pillow it weighs in whole numbers
-of 2**-22, which float64 holds exactly, rounds after each product, and begins with the rows of tall
-photographs, with the columns of all others (Pillow 13): no level differs.
+of 2**-22, which float64 holds exactly, and rounds after each product. Pillow begins with the
+columns, from version 13 on with the rows of tall photographs: as the one at hand does, so does the
+graph, and no level differs.
 """
 
 from __future__ import annotations
 
+import PIL
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ from bakeoff.classifier import Classifier
 
 SHARPNESS = -0.5  # a of Keys' cubic convolution, as Pillow has it
 ONE = 2.0**22  # a weight of 1
+ROWS_OF_TALL_FIRST = int(PIL.__version__.partition(".")[0]) >= 13
 
 
 class Whole(nn.Module):
@@ -48,17 +51,24 @@ def resized(photographs: Tensor, side: int) -> Tensor:
     across, down = _positions(photographs[0, 0, :, 0]), _positions(photographs[0, :, 0, 0])
     height, width = down[-1] + 0.5, across[-1] + 0.5
     edge = torch.minimum(height, width)
-    levels: Tensor = torch.cond(
-        height - side > 2 * (width - side).clamp(min=0),
-        lambda x, rows, columns: _rounded(_rounded(rows @ x) @ columns.T),
-        lambda x, rows, columns: _rounded(rows @ _rounded(x @ columns.T)),
-        (
-            photographs.permute(0, 3, 1, 2).double(),  # (N, 3, H, W)
-            _weights(down, edge, side),
-            _weights(across, edge, side),
-        ),
+    inputs = (
+        photographs.permute(0, 3, 1, 2).double(),  # (N, 3, H, W)
+        _weights(down, edge, side),
+        _weights(across, edge, side),
     )
+    if not ROWS_OF_TALL_FIRST:
+        return _columns_first(*inputs)
+    tall = height - side > 2 * (width - side).clamp(min=0)
+    levels: Tensor = torch.cond(tall, _rows_first, _columns_first, inputs)
     return levels
+
+
+def _rows_first(levels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return _rounded(_rounded(rows @ levels) @ columns.T)
+
+
+def _columns_first(levels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return _rounded(rows @ _rounded(levels @ columns.T))
 
 
 def _positions(row: Tensor) -> Tensor:
