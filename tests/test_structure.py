@@ -12,15 +12,15 @@ import bakeoff
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
     "cli", "recipe", "study", "store", "integrity", "files", "stopping", "settings", "display",
-    "report", "tables", "judged", "render", "growth", "terminal", "figures", "evaluate",
+    "launched", "report", "tables", "judged", "render", "growth", "terminal", "figures", "evaluate",
     "handover", "page", "evidence", "data", "paper",
     "replication", "predict", "api", "elsewhere", "mirror",
 )  # fmt: skip
 ORDER = (
     {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
-    {"data", "seeds", "augment", "machine", "integrity", "documents"},
-    {"study"},
-    {"store"},
+    {"data", "seeds", "augment", "machine", "integrity", "documents", "launched"},
+    {"study", "sharded"},
+    {"store", "ranks"},
     {"models", "evidence", "curves", "events", "paper"},
     {"inputs"},
     {"step", "streaming"},
@@ -28,7 +28,7 @@ ORDER = (
     {"stepping"},
     {"checkpoint", "heads", "prepare"},
     {"run"},
-    {"together"},
+    {"together", "joining"},
     {"explain"},
     {"plan"},
     {"execute", "scores", "mirror"},

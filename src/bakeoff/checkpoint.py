@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
+from torch import Tensor
 
 from bakeoff import files, loop
+from bakeoff.ranks import ALONE, Ranks
+from bakeoff.sharded import like, optimizer_like, whole
 from bakeoff.store import Record
 
 DIGEST_BYTES = 32
@@ -23,47 +26,65 @@ NAME = "resume.pt"
 _log = logging.getLogger(__name__)
 
 
-def save(folder: Path, training: loop.Training, seconds: float, **key: str) -> None:
+def save(
+    folder: Path, training: loop.Training, seconds: float, ranks: Ranks = ALONE, **key: str
+) -> None:
     """Write `training` into `folder`; `key` says of which run it is, `seconds` what it took so far.
 
-    Raises NotFiniteError instead of keeping a net that is lost already.
+    Every process gives what only it has, one writes. Raises NotFiniteError instead of keeping a net
+    that is lost already.
     """
     loop.demand_finite(training)
     content = {
         "key": key,
         "seconds": seconds,
-        "model": {name: t.detach() for name, t in loop.changing(training.model).items()},
-        "optimizer": training.optimizer.state_dict(),
+        "model": whole({name: t.detach() for name, t in loop.changing(training.model).items()}),
+        "optimizer": whole(training.optimizer.state_dict()),
         "records": [asdict(record) for record in training.records],
-        "best": training.best,
+        "best": whole(training.best),
         "best_epoch": training.best_epoch,
-        "under_way": _described(training.under_way),
+        "under_way": _described(training.under_way, ranks),
     }
-    with files.aside(folder / NAME) as temporary, temporary.open("wb") as file:
+    ranks.first(_write, folder / NAME, content)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with files.aside(path) as temporary, temporary.open("wb") as file:
         writer = _Hashing(file)
         torch.save(content, cast(IO[bytes], writer))
         file.write(writer.digest.digest())
 
 
-def restore(folder: Path, training: loop.Training, where: torch.device, **key: str) -> float:
+def restore(
+    folder: Path, training: loop.Training, where: torch.device, ranks: Ranks = ALONE, **key: str
+) -> float:
     """Put a checkpoint of this very run back into `training`; return the seconds already spent.
 
-    One that is damaged or of another run is named in the log and not used: the run begins anew.
+    One process reads it for all; however many wrote it, any number can go on with it. One that is
+    damaged or of another run is named in the log and not used: the run begins anew.
     """
-    path = folder / NAME
-    if not path.is_file():
+    content = ranks.told(ranks.first(_usable, folder / NAME, key))
+    if content is None:
         return 0.0
-    try:
-        content = _read(path, key)
-    except _UnusableError as reason:
-        _log.warning("%s %s; the run begins anew", path, reason)
-        return 0.0
+    state = training.model.state_dict()
+    for name in ("model", "best"):
+        content[name] = {own: like(tensor, state.get(own)) for own, tensor in content[name].items()}
     training.model.load_state_dict(content["model"], strict=False)
-    training.optimizer.load_state_dict(content["optimizer"])
+    training.optimizer.load_state_dict(optimizer_like(content["optimizer"], training.optimizer))
     training.records = [Record(**record) for record in content["records"]]
     training.best, training.best_epoch = content["best"], content["best_epoch"]
-    training.under_way = _restored(content["under_way"], where)
+    training.under_way = _restored(content["under_way"], where, ranks)
     return float(content["seconds"])
+
+
+def _usable(path: Path, key: dict[str, str]) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        return _read(path, key)
+    except _UnusableError as reason:
+        _log.warning("%s %s; the run begins anew", path, reason)
+        return None
 
 
 class _UnusableError(Exception):
@@ -100,25 +121,41 @@ def _read(path: Path, key: dict[str, str]) -> dict[str, Any]:
     return content
 
 
-def _described(now: loop.UnderWay | None) -> dict[str, Any] | None:
-    """Turn an epoch under way into tensors and numbers, with the states of both generators."""
+def _described(now: loop.UnderWay | None, ranks: Ranks) -> dict[str, Any] | None:
+    """Turn an epoch under way into tensors and numbers, with the states of its generators.
+
+    All processes have drawn the same augmentation; each has its own dropout.
+    """
     if now is None:
         return None
     device = now.losses.device
     drawing = now.drawing.get_state()
     dropout = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-    return {**vars(now), "drawing": drawing, "dropout": dropout}
+    return {**vars(now), "drawing": drawing, "dropout": ranks.everyone_s(dropout)}
 
 
-def _restored(kept: dict[str, Any] | None, where: torch.device) -> loop.UnderWay | None:
+def _restored(
+    kept: dict[str, Any] | None, where: torch.device, ranks: Ranks
+) -> loop.UnderWay | None:
     if kept is None:
         return None
-    dropout = kept.pop("dropout")
-    if where.type == "cuda":
-        torch.cuda.set_rng_state(dropout, where)
-    else:
-        torch.set_rng_state(dropout)
+    _draw_on(kept.pop("dropout"), where, ranks.rank)
     drawing = torch.Generator(where)
     drawing.set_state(kept["drawing"])
     moved = {name: kept[name].to(where) for name in ("losses", "right")}
     return loop.UnderWay(**{**kept, **moved, "drawing": drawing})
+
+
+def _draw_on(states: Tensor, where: torch.device, rank: int) -> None:
+    """Go on with this process's dropout; one that was not there before begins a stream of its own.
+
+    `states` (processes, bytes) are those of torch's generator; earlier versions kept one (bytes,).
+    """
+    states = states.view(-1, states.shape[-1])
+    state = states[min(rank, len(states) - 1)].clone()  # torch crashes where it is given a view
+    if where.type == "cuda":
+        torch.cuda.set_rng_state(state, where)
+    else:
+        torch.set_rng_state(state)
+    if rank >= len(states):
+        torch.manual_seed(int(torch.randint(2**62, ())) + rank)

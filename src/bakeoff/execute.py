@@ -15,6 +15,7 @@ from bakeoff import checkpoint, integrity, store
 from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.explain.keep import keep_run_maps
 from bakeoff.explain.stored import MAPS
+from bakeoff.joining import joined
 from bakeoff.loop import TrainingError
 from bakeoff.plan import Plan, Progress, begin, opened
 from bakeoff.run import run
@@ -36,11 +37,11 @@ def execute(
 
     Whatever can be wrong is refused before the first batch (RecipeError or DataError). A run that
     fails, for whatever reason, does not stop the others. Any number of processes may do this in
-    one folder: each run is one's alone, and all wait for the last. Maps are kept of every row's
-    run with the study's first seed.
+    one folder: each run is one's alone, and all wait for the last. Maps show each first seed.
     """
     plan = opened(study, runs, folder, settings, on_progress)
     sizes = begin(plan, runs)
+    joined().call("open", study.data, settings)
     ended: set[str] = set()
     with plan.steps:
         for group in groups(runs, sizes, plan.num_classes, plan.datasets):
@@ -129,8 +130,8 @@ def _carried_out(run_: Run, plan: Plan) -> Iterator[Event]:
     try:
         if not finished:
             what = place, run_, plan.dataset(run_), plan.where
-            offline, on_progress = plan.settings.offline, plan.on_progress
-            for record in run(*what, offline=offline, on_progress=on_progress, steps=plan.steps):
+            offline, shown, how = plan.settings.offline, plan.on_progress, (plan.steps, joined())
+            for record in run(*what, *how, offline=offline, on_progress=shown):
                 yield Measured(run_, record)
     except TrainingError as failure:
         error = str(failure)

@@ -19,6 +19,7 @@ from bakeoff.augment import augment, mix
 from bakeoff.data.window import Shards
 from bakeoff.machine import free_bytes, quiet
 from bakeoff.models.parts import Net
+from bakeoff.ranks import ALONE, Ranks
 from bakeoff.recipe import Augment
 
 SHARE_OF_FREE_MEMORY = 0.5
@@ -27,10 +28,19 @@ NO_AUGMENT = Augment()
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows (B, …) and their labels (B,), both on the device."""
+    """Some rows (B, …) and their labels (B,), both on the device.
+
+    `among` says which rows (B,) of a larger batch these are, and of how many.
+    """
 
     rows: Tensor
     labels: Tensor
+    among: tuple[Tensor, int] | None = None
+
+    @property
+    def whole(self) -> int:
+        """How many rows the whole batch has."""
+        return self.among[1] if self.among else len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class Inputs:
     streamed      : the rows do not fit; they are read ahead of the step that needs them
     largest_batch : how many rows are evaluated at once, at most (see `models.limits`)
     shards        : the store in shards that the photographs lie in, where it is one
+    ranks         : the processes among which each batch is divided
     """
 
     rows: Tensor | Shards
@@ -57,6 +68,7 @@ class Inputs:
     streamed: bool = False
     largest_batch: int = sys.maxsize
     shards: Shards | None = None
+    ranks: Ranks = ALONE
 
     @property
     def dtype(self) -> torch.dtype:
@@ -101,6 +113,16 @@ class Inputs:
         else:
             self.rows.read(indices.numpy(), out.numpy())
 
+    def own(self, indices: Tensor) -> tuple[tuple[Tensor, int], Tensor]:
+        """Return which rows of a batch this process needs, of how many, and their indices.
+
+        Mixing needs one more, the first, since an image is mixed with the one before it.
+        """
+        own = self.ranks.own(len(indices))
+        mixes = bool(self.augment.mixup or self.augment.cutmix)
+        rows = torch.arange(own.start - mixes, own.stop) % len(indices)
+        return (rows, len(indices)), indices[rows]
+
     def plain(self, indices: Tensor) -> Tensor:
         """Return rows as evaluation sees them: features, or (B, 3, size, size) normalised."""
         return self.seen(self.batch(indices))
@@ -110,8 +132,12 @@ class Inputs:
         return self._prepared(batch.rows, NO_AUGMENT, torch.Generator(self.device))
 
     def drawn(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return a batch augmented, and its targets: (B,) labels, or (B, C) shares if mixed."""
-        images, targets = self._prepared(batch.rows, self.augment, generator), batch.labels
+        """Return a batch augmented, and its targets: (B,) labels, or (B, C) shares if mixed.
+
+        Of several processes each has its own rows, as they would be among all.
+        """
+        images = self._prepared(batch.rows, self.augment, generator, batch.among)
+        targets = batch.labels
         if self.augment.mixup or self.augment.cutmix:
             return mix(
                 images,
@@ -120,6 +146,7 @@ class Inputs:
                 generator,
                 mixup=self.augment.mixup,
                 cutmix=self.augment.cutmix,
+                among=batch.among,
             )
         return images, targets
 
@@ -127,12 +154,24 @@ class Inputs:
         """Return the labels (B,) of `indices`."""
         return self.labels[indices.to(self.device)]
 
-    def _prepared(self, rows: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
+    def _prepared(
+        self,
+        rows: Tensor,
+        policy: Augment,
+        generator: torch.Generator,
+        among: tuple[Tensor, int] | None = None,
+    ) -> Tensor:
         if self.are_features:
             return rows
         pixels = rows.permute(0, 3, 1, 2)  # (B, 3, S, S) uint8, channels-last
         images = augment(
-            pixels, policy.policy, self.size, generator, erase=policy.erase, exact=policy.exact
+            pixels,
+            policy.policy,
+            self.size,
+            generator,
+            erase=policy.erase,
+            exact=policy.exact,
+            among=among,
         )
         return images.sub_(self.mean).div_(self.std)
 

@@ -81,8 +81,9 @@ def epochs(
 
     The best epoch is the one of highest validation accuracy (of equals, lowest loss); its tensors
     are kept in `training.best`. `make` decides how it is stepped. Stopped between two steps,
-    `training` is all that is needed to go on with the very next one. Raises NotFiniteError when the
-    loss is no longer a number.
+    `training` is all that is needed to go on with the very next one. Of several processes
+    (`inputs.ranks`) each learns from its own rows of every batch, and all have the same records.
+    Raises NotFiniteError when the loss is no longer a number.
     """
     weight = step.class_weights(recipe, inputs.targets(split["train"]), inputs.num_classes)
     images = len(split["train"])
@@ -130,13 +131,13 @@ def _one_epoch(
     now = training.under_way or _begun(training, inputs, len(batches), seed["augmentation"])
     began = perf_counter() - now.seconds
     train_mode(training.model)
-    with streaming.in_order(inputs, batches[now.step :]) as stream:
+    with streaming.own_in_order(inputs, batches[now.step :]) as stream:
         for number, batch in enumerate(stream, now.step):
             with undivided():
                 training.whole = False
                 now.lr = step.rate(recipe, epoch + number / len(batches))
                 step.set_rate(training.optimizer, now.lr)
-                loss, right = one_step(batch, now.drawing)
+                loss, right = inputs.ranks.totals(*one_step(batch, now.drawing))
                 now.losses[number] = loss
                 now.right += right
                 now.step, now.seconds = number + 1, perf_counter() - began
@@ -151,7 +152,7 @@ def _one_epoch(
 def _begun(training: Training, inputs: Inputs, steps: int, seed: int) -> UnderWay:
     """Begin an epoch: at the start of its random streams, with nothing counted."""
     where, epoch = inputs.device, training.epoch
-    torch.manual_seed(seeds.number("dropout", seed, epoch))
+    torch.manual_seed(seeds.number("dropout", seed, epoch) + inputs.ranks.rank)
     drawing = seeds.generator("augmentation", seed, epoch, where)
     losses, right = torch.zeros(steps, device=where), torch.zeros((), device=where)
     training.under_way = UnderWay(losses, right, drawing)
@@ -177,9 +178,9 @@ def demand_finite(training: Training) -> None:
 def predicted(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> Tensor:
     """Return the logits (n, C), float32 on the CPU, of `rows` in eval mode, in their order."""
     model.eval()
-    order = torch.split(rows, min(2 * batch, inputs.largest_batch))
-    with torch.no_grad(), streaming.in_order(inputs, order) as stream:
-        return torch.cat([model(inputs.seen(part)).float() for part in stream]).cpu()
+    ranks, order = inputs.ranks, torch.split(rows, min(2 * batch, inputs.largest_batch))
+    with torch.no_grad(), streaming.in_order(inputs, ranks.parts(order)) as stream:
+        return ranks.joined((model(inputs.seen(part)).float() for part in stream), order)
 
 
 def measured(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> tuple[float, float]:
@@ -206,8 +207,8 @@ def changing(model: nn.Module) -> dict[str, Tensor]:
     They are the parameters that learn, and every buffer. `named_parameters` would not do: what
     Fabric wraps has other names there than the ones that are loaded.
     """
-    frozen = {id(p) for p in model.parameters() if not p.requires_grad}
     state = model.state_dict(keep_vars=True)
+    frozen = {id(p) for p in model.parameters() if not p.requires_grad}
     return {name: tensor for name, tensor in state.items() if id(tensor) not in frozen}
 
 

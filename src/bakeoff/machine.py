@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from bakeoff.recipe import RecipeError
 
@@ -75,15 +76,19 @@ def precision(wanted: str, where: torch.device) -> str:
     return "fp32"
 
 
-def fabric(where: torch.device, chosen_precision: str) -> Fabric:
-    """Return a Fabric for one device in `fp32` or `bf16` (automatic mixed precision)."""
+def fabric(where: torch.device, chosen_precision: str, **shared: Any) -> Fabric:
+    """Return a Fabric for one device in `fp32` or `bf16` (automatic mixed precision).
+
+    `shared` says how several processes work together instead, in Fabric's own words.
+    """
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     devices = [where.index or 0] if where.type == "cuda" else 1
+    alone = {"devices": devices, "plugins": LightningEnvironment()}
     name: Literal["bf16-mixed", "32-true"] = (
         "bf16-mixed" if chosen_precision == "bf16" else "32-true"
     )
     with quiet():
-        return Fabric(accelerator=where.type, devices=devices, precision=name)
+        return Fabric(accelerator=where.type, precision=name, **(shared or alone))
 
 
 @contextmanager
@@ -94,7 +99,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def environment(where: torch.device, used_precision: str, **more: str) -> dict[str, Any]:
+def environment(where: torch.device, used_precision: str, **more: str | int) -> dict[str, Any]:
     """Describe hardware and versions, and whatever `more` there is, for run.json."""
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else _processor()
     return {

@@ -16,6 +16,7 @@ import torch
 
 from bakeoff import files, integrity, machine, stepping, store
 from bakeoff.data.dataset import Dataset, load
+from bakeoff.joining import joined
 from bakeoff.models import limits, weights, zoo
 from bakeoff.models.parts import freeze
 from bakeoff.prepare import Job
@@ -101,7 +102,7 @@ def opened(
     machine.keep_memory()
     machine.deterministic(settings.deterministic)
     where = machine.device(settings.device)
-    stepping.check(settings.step, where)
+    stepping.check(settings.step, where, joined().size)
     datasets = _datasets(study, runs, settings, on_progress)
     how = settings, on_progress, stepping.Steps(settings.step)
     return Plan(study, folder, datasets, where, *how)

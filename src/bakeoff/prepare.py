@@ -6,19 +6,23 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from torch.optim import Optimizer
 
 from bakeoff import features, loop, machine, seeds, step
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
 from bakeoff.data.photographs import SPLITS
 from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels, share_of
-from bakeoff.models import limits, weights, zoo
+from bakeoff.models import limits, norms, weights, zoo
 from bakeoff.models.parts import Net, freeze, frozen_prefix, tail
+from bakeoff.ranks import ALONE, Ranks
 from bakeoff.recipe import Recipe
+from bakeoff.sharded import whole
 from bakeoff.stepping import Steps
 from bakeoff.study import Run
 
@@ -39,6 +43,7 @@ class Job:
     offline: bool
     on_progress: Progress | None
     steps: Steps
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)
@@ -64,38 +69,51 @@ def split_of(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, torch.Ten
 
 def prepare(job: Job) -> Prepared:
     """Build the net and put before its learning part what has to enter it."""
-    dataset, where = job.dataset, job.where
+    dataset, where, ranks = job.dataset, job.where, job.ranks
     recipe, classes = job.run.row.recipe, len(dataset.classes)
-    torch.manual_seed(seeds.number("init", job.run.seeds["init"]))
-    net = zoo.build(recipe, classes, offline=job.offline)
-    frozen = freeze(net, recipe.freeze)
-    fabric = machine.fabric(where, job.precision)
-    net.module.to(where).to(memory_format=torch.channels_last)
-    inputs = from_pixels(
-        dataset.pixels, dataset.labels, net, classes, recipe.size, recipe.augment, where
-    )
-    inputs = replace(inputs, largest_batch=limits.largest_batch(recipe, classes))
-    prefix = frozen_prefix(net, frozen) if recipe.augment == NO_AUGMENT else 0
-    if prefix and features.worth_keeping(fabric, net, prefix, inputs):
-        start = weights.digest(recipe.weights)
-        drawn = job.run.seeds["init"] if start == "none" else None
-        inputs = features.cached(
-            fabric,
-            net,
-            prefix,
-            inputs,
-            key=(start, drawn, dataset.digests, recipe.side, job.precision),
-            folder=cache_dir() / "features",
-            on_progress=job.on_progress,
+    fabric = ranks.fabric(where, job.precision)
+    with ranks.alike():
+        torch.manual_seed(seeds.number("init", job.run.seeds["init"]))
+        net = zoo.build(recipe, classes, offline=job.offline)
+        frozen = freeze(net, recipe.freeze)
+        if not ranks.shards:  # what is sharded may not fit as a whole
+            net.module.to(where).to(memory_format=torch.channels_last)
+        inputs = from_pixels(
+            dataset.pixels, dataset.labels, net, classes, recipe.size, recipe.augment, where
         )
+        inputs = replace(inputs, largest_batch=limits.largest_batch(recipe, classes))
+    prefix = frozen_prefix(net, frozen) if recipe.augment == NO_AUGMENT and not ranks.shards else 0
+    if prefix and features.worth_keeping(fabric, net, prefix, inputs):
+        inputs = ranks.first_here(lambda: _features(job, fabric, net, prefix, inputs))
     else:
         prefix = 0
     learning = tail(net, prefix)
     if prefix and not any(isinstance(module, nn.Conv2d) for module in learning.modules()):
-        fabric = machine.fabric(where, "fp32")
+        fabric = ranks.fabric(where, "fp32")
+    if ranks.size > 1:
+        learning = norms.over_all(learning, where)
+        inputs = replace(inputs, ranks=ranks)
+    with machine.quiet():
+        model = fabric.setup_module(learning)
     optimizer = step.optimizer(recipe, net.module.parameters())
-    model, wrapped = fabric.setup(learning, optimizer)
+    wrapped = cast(Optimizer, fabric.setup_optimizers(optimizer))
     return Prepared(fabric, net, frozen, inputs, loop.Training(model, wrapped))
+
+
+def _features(job: Job, fabric: Fabric, net: Net, prefix: int, inputs: Inputs) -> Inputs:
+    """Return `inputs` with the outputs of the net's first `prefix` parts as rows."""
+    recipe = job.run.row.recipe
+    start = weights.digest(recipe.weights)
+    drawn = job.run.seeds["init"] if start == "none" else None
+    return features.cached(
+        fabric,
+        net,
+        prefix,
+        inputs,
+        key=(start, drawn, job.dataset.digests, recipe.side, job.precision),
+        folder=cache_dir() / "features",
+        on_progress=job.on_progress,
+    )
 
 
 def proof(net: Net, frozen: frozenset[str]) -> str:
@@ -109,5 +127,5 @@ def proof(net: Net, frozen: frozenset[str]) -> str:
     content = hashlib.sha256()
     for name in sorted(names & set(state)):
         content.update(name.encode())
-        content.update(state[name].detach().cpu().contiguous().numpy().tobytes())
+        content.update(whole(state[name]).detach().cpu().contiguous().numpy().tobytes())
     return content.hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from lightning_fabric import Fabric
@@ -21,7 +22,10 @@ from bakeoff.recipe import Recipe
 Loss = Callable[[Tensor, Tensor], Tensor]
 Losses = Callable[[Tensor, Tensor], Tensor]
 Step = Callable[[Batch, torch.Generator], tuple[Tensor, Tensor]]
-"""Learns from a batch; returns its summed loss and how many it had right, both on the device."""
+"""Learns from a batch; returns its summed loss and how many it had right, both on the device.
+
+Of several processes the loss is what `Ranks.totals` makes the whole batch's.
+"""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,13 @@ def _cross_entropy(recipe: Recipe, weight: Tensor | None) -> Loss:
     return loss
 
 
+def _divisor(weight: Tensor | None, targets: Tensor) -> Tensor:
+    """Return what the mean of `_cross_entropy` divides by, for (B,) or (B, C) targets: a scalar."""
+    if weight is None or targets.is_floating_point():
+        return torch.tensor(float(len(targets)), device=targets.device)
+    return weight[targets].sum()
+
+
 def losses_of(recipe: Recipe, labels: Tensor, num_classes: int) -> Losses:
     """Return `loss_of` for S batches at once: (S, B, C) logits, (S, B) labels -> (S,)."""
     weight = class_weights(recipe, labels, num_classes)
@@ -164,7 +175,9 @@ def compiled(work: Work) -> Step:
 
 
 def _step(work: Work, forward: Callable[[Tensor], Tensor]) -> Step:
-    cross_entropy = _cross_entropy(work.recipe, work.weight)
+    cross_entropy = work.inputs.ranks.over_all(
+        _cross_entropy(work.recipe, work.weight), partial(_divisor, work.weight)
+    )
 
     def step(batch: Batch, drawing: torch.Generator) -> tuple[Tensor, Tensor]:
         images, targets = work.inputs.drawn(batch, drawing)
@@ -173,7 +186,8 @@ def _step(work: Work, forward: Callable[[Tensor], Tensor]) -> Step:
         work.optimizer.zero_grad(set_to_none=True)
         work.fabric.backward(loss)
         work.optimizer.step()
-        right = (logits.detach().argmax(1) == batch.labels).sum()
-        return loss.detach() * len(batch.labels), right
+        labels = batch.labels[-len(logits) :]  # one that was there to be mixed with comes first
+        right = (logits.detach().argmax(1) == labels).sum()
+        return loss.detach() * batch.whole, right
 
     return step

@@ -46,11 +46,15 @@ FREE = (
 _log = logging.getLogger(__name__)
 
 
-def check(way: str, where: torch.device) -> None:
-    """Refuse a way of stepping that does not exist, or not on this device."""
+def check(way: str, where: torch.device, processes: int = 1) -> None:
+    """Refuse a way of stepping that does not exist, or not on this device or for `processes`."""
     if way not in STEPS:
         raise RecipeError(
             f"--step: {way} is no way of stepping{nearest(way, STEPS)}; allowed: {', '.join(STEPS)}"
+        )
+    if way not in ("auto", "eager") and processes > 1:
+        raise RecipeError(
+            f"--step: {way} is for one process, and these are {processes}; allowed: auto, eager"
         )
     if way.startswith("captured") and where.type != "cuda":
         raise RecipeError(

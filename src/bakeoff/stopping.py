@@ -26,6 +26,7 @@ class _Asked:
     inside: bool = False
     waiting: bool = False
     requeue: bool = False
+    noting: bool = False
 
 
 _asked = _Asked()
@@ -59,6 +60,9 @@ def undivided() -> Iterator[None]:
     A second signal gets through at once: whoever keeps what the block changes must be able to tell
     that it was not finished. Without `listen` or `interruptible` it does nothing.
     """
+    if _asked.noting:
+        yield
+        return
     _asked.inside = True
     try:
         yield
@@ -66,6 +70,31 @@ def undivided() -> Iterator[None]:
         waiting, _asked.inside, _asked.waiting = _asked.waiting, False, False
     if waiting:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def noted(wanted: bool = True) -> Iterator[None]:
+    """Only note signals in the block: processes that work together must leave it together.
+
+    Once one has interrupted them (see `asked`), any more are of no interest.
+    """
+    _asked.noting = wanted
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        _asked.noting = False
+        raise
+    _asked.noting = False
+    if wanted and asked():
+        raise KeyboardInterrupt
+
+
+def asked() -> bool:
+    """Return whether a signal was noted, and forget it."""
+    waiting, _asked.waiting = _asked.waiting, False
+    return waiting
 
 
 def requeued() -> bool:
@@ -87,6 +116,9 @@ def requeued() -> bool:
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     if hasattr(signal, "SIGUSR1") and number == signal.SIGUSR1:
         _asked.requeue = True
+    if _asked.noting:
+        _asked.waiting = True
+        return
     if not _asked.inside or _asked.waiting:
         raise KeyboardInterrupt
     _asked.waiting = True

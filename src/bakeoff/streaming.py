@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,6 +32,18 @@ def in_order(inputs: Inputs, order: Sequence[Tensor]) -> Iterator[Iterator[Batch
     reader = _Reader(inputs, max(map(len, order)))
     with ThreadPoolExecutor(1, THREAD) as thread:
         yield _read_ahead(thread, reader, order)
+
+
+@contextmanager
+def own_in_order(inputs: Inputs, order: Sequence[Tensor]) -> Iterator[Iterator[Batch]]:
+    """Give what this process has of the batches at each of `order`: all of them, if it is alone."""
+    if inputs.ranks.size == 1:
+        with in_order(inputs, order) as stream:
+            yield stream
+        return
+    parts = [inputs.own(indices) for indices in order]
+    with in_order(inputs, [indices for _, indices in parts]) as stream:
+        yield (replace(batch, among=among) for batch, (among, _) in zip(stream, parts, strict=True))
 
 
 def _on_device(inputs: Inputs, order: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from benchmarks.contenders.clock import Clock
 
-from benchmarks import gpu, harness, heads, memory, startup, studies
+from benchmarks import gpu, harness, heads, memory, ranks, startup, studies
 
 
 def test_rounds_interleave_and_every_other_one_goes_backwards() -> None:
@@ -119,3 +119,19 @@ def test_without_cuda_the_gpu_benchmark_says_so(monkeypatch, capsys) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     gpu.main([])
     assert capsys.readouterr().out.startswith("No CUDA device")
+
+
+def test_processes_are_compared_with_the_first_by_medians() -> None:
+    def measured(processes: int, speed: float, loss: float) -> dict[str, object]:
+        times = {"images_per_second": speed, "step_seconds": 64 / speed, "allreduce_seconds": 0.5}
+        record = dict.fromkeys(ranks.KEPT, loss)
+        return {"processes": processes, **times, "parameter_bytes": 8, "records": [record]}
+
+    one = [measured(1, speed, 2.0) for speed in (10.0, 40.0, 20.0)]
+    two = [measured(2, speed, 2.25) for speed in (30.0, 80.0, 30.0)]
+    found = ranks.summed_up({"1": one, "2": two})
+    assert [each["processes"] for each in found] == [1, 2]
+    assert [each["images_per_second"] for each in found] == [20.0, 30.0]
+    assert [each["largest_difference"] for each in found] == [0.0, 0.25]
+    assert found[1]["parameter_bytes"] == 8
+    assert [each["images_per_second"] for each in found[0]["rounds"]] == [10.0, 40.0, 20.0]

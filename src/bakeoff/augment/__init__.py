@@ -31,6 +31,7 @@ def augment(
     *,
     erase: float = 0.0,
     exact: bool = False,
+    among: tuple[Tensor, int] | None = None,
 ) -> Tensor:
     """Change each image at random: (B, 3, size, size) float32 in 0..1, channels-last.
 
@@ -38,6 +39,8 @@ def augment(
     generator : the only source of random numbers; advanced alike with exact and without
     erase     : probability of random erasing, if above 0 in place of the policy's own
     exact     : torchvision's operators image by image instead of one resampling; slow
+    among     : which rows (B,) of a larger batch, and of how many images, these are; they get what
+                they would have got there
 
     Raises ValueError for an unknown policy, images of another kind, or a centre crop larger than
     the image.
@@ -55,7 +58,10 @@ def augment(
     chosen = policy_named(policy) if isinstance(policy, str) else policy
     if erase:
         chosen = replace(chosen, erase=erase)
-    parameters = draw(chosen, images.shape[0], images.shape[-1], size, generator)
+    batch = among[1] if among else images.shape[0]
+    parameters = draw(chosen, batch, images.shape[-1], size, generator)
+    if among:
+        parameters = parameters.take(among[0])
     if exact:
         from .exact import apply_exact
 

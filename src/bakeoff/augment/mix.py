@@ -64,17 +64,24 @@ def mix(
     *,
     mixup: float = 0.0,
     cutmix: float = 0.0,
+    among: tuple[Tensor, int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mix each image with the one before it: images and soft labels (B, num_classes) float32.
 
     images : (B, 3, S, S) float, any memory format, which the result keeps
     labels : (B,) int64
+    among  : which rows (B,) of a larger batch, and of how many images, these are; the first is
+             there for the second's sake, and left out of the result
 
     The label's share is that of the pixels really kept.
     """
     batch, size = images.shape[0], images.shape[-1]
-    share, cut = draw_shares(mixup, cutmix, batch, generator)
-    middle = torch.rand(batch, 2, generator=generator, device=generator.device)
+    drawn = among[1] if among else batch
+    share, cut = draw_shares(mixup, cutmix, drawn, generator)
+    middle = torch.rand(drawn, 2, generator=generator, device=generator.device)
+    if among:
+        rows = among[0].to(share.device)
+        share, cut, middle = share[rows], cut[rows], middle[rows]
     hole = hole_mask(share, middle, size)
     keep_cut = 1 - hole.float()  # (B, S, S)
     keep = torch.where(cut[:, None, None], keep_cut, share[:, None, None])[:, None]
@@ -82,4 +89,5 @@ def mix(
     mixed = torch.lerp(images.roll(1, 0), images, keep)
     one_hot = torch.zeros(batch, num_classes, device=labels.device)
     one_hot.scatter_(1, labels[:, None], 1.0)
-    return mixed, torch.lerp(one_hot.roll(1, 0), one_hot, weight)
+    soft = torch.lerp(one_hot.roll(1, 0), one_hot, weight)
+    return (mixed[1:], soft[1:]) if among else (mixed, soft)

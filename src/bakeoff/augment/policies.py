@@ -87,6 +87,11 @@ class Parameters:
     strength: Tensor | None = None
     hole: Tensor | None = None
 
+    def take(self, rows: Tensor) -> "Parameters":
+        """Those of the images `rows` (n,) of the batch."""
+        kept = {name: of for name, of in vars(self).items() if of is not None}
+        return Parameters(**{name: of[rows.to(of.device)] for name, of in kept.items()})
+
 
 def policy_named(name: str) -> Policy:
     """The policy of that name; ValueError that offers the nearest name."""

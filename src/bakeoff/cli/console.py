@@ -11,13 +11,15 @@ import typer
 from rich.console import Console
 
 from bakeoff.data.photographs import DataError
-from bakeoff.recipe import RecipeError
+from bakeoff.launched import place
+from bakeoff.recipe import RecipeError, nearest
 from bakeoff.settings import STEPS, Cluster, Settings
 from bakeoff.stopping import requeued
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+STRATEGIES = ("auto", "ddp", "fsdp", "none")
 INTERRUPTED, REFUSED, FAILED = 130, 2, 1
 
 Data = Annotated[str, typer.Option(help="photographs: a folder, a CSV, food101 or plates")]
@@ -39,6 +41,9 @@ On = Annotated[str, typer.Option(help="where to train: here, or on a ray cluster
 Address = Annotated[str, typer.Option(help="the cluster's host:port; else one of this machine")]
 Cpus = Annotated[int | None, typer.Option(help="CPUs, and threads, of each run on a cluster")]
 Gpus = Annotated[float | None, typer.Option(help="GPUs of each run on a cluster, e.g. 0.5")]
+Strategy = Annotated[
+    str, typer.Option(help="of several processes: auto, ddp, fsdp, or none: each takes other runs")
+]
 Seeds = Annotated[int | None, typer.Option(min=1, help="how many seeds to have")]
 
 
@@ -47,7 +52,10 @@ def refusals() -> Iterator[None]:
     """Turn what a user can mend into one sentence and an exit code."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if said := str(stop):  # of a process that the others have lost
+            err.quiet = False
+            refuse(f"{said}; the same command goes on from the last checkpoint", FAILED)
         again = "this job is in the queue again" if requeued() else "the same command goes on"
         err.print(f"Interrupted; {again} from here.")
         raise typer.Exit(INTERRUPTED) from None
@@ -74,6 +82,34 @@ def placed(here: Settings, on: str, address: str, cpus: int | None, gpus: float 
     if given := [name for name, value in asked.items() if value is not None]:
         raise RecipeError(f"{given[0]}: allowed only with --on ray")
     return here
+
+
+def hush_followers(strategy: str) -> None:
+    """Let one of the processes that work together speak for all."""
+    if strategy not in STRATEGIES:
+        hint = nearest(strategy, STRATEGIES)
+        raise RecipeError(
+            f"--strategy: {strategy} is not allowed{hint}; allowed: {', '.join(STRATEGIES)}"
+        )
+    if strategy != "none":
+        out.quiet = err.quiet = place().rank > 0
+
+
+@contextmanager
+def leading(strategy: str, device: str) -> Iterator[None]:
+    """Join the processes started with this one, for the one that leads or is alone.
+
+    The others take part in what it trains, and exit.
+    """
+    if strategy == "none" or place().size == 1:
+        yield
+        return
+    from bakeoff.joining import joining
+
+    with joining(strategy, device) as leads:
+        if not leads:
+            raise typer.Exit
+        yield
 
 
 def end(failed: int) -> None:

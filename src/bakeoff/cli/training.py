@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,11 @@ from bakeoff.cli.console import (
     Set,
     SkipBad,
     Step,
+    Strategy,
     end,
     err,
+    hush_followers,
+    leading,
     out,
     placed,
     refusals,
@@ -67,30 +71,36 @@ def run(
     address: Address = "",
     cpus: Cpus = None,
     gpus: Gpus = None,
+    strategy: Strategy = "auto",
 ) -> None:
     """Run a study: every variant, every seed; what is finished already is not repeated."""
     with refusals():
-        overrides = [*(set_ or []), *([f"data.source={data}"] if data else [])]
-        asked = studies.read(study, overrides)
+        hush_followers(strategy)
+        asked = studies.read(study, [*(set_ or []), *([f"data.source={data}"] if data else [])])
         chosen = [name.strip() for name in only.split(",") if name.strip()]
         runs = studies.runs(asked, chosen, seeds)
         here = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
         where = placed(here, on, address, cpus, gpus)
         if dry_run:
-            from bakeoff.display import plan
-
-            out.print(f"{asked.name}: {asked.question}", soft_wrap=True)
-            out.print(plan(runs))
+            _show_plan(asked, runs)
             return
-        job = _job(asked, out_folder, where)
         from bakeoff import conduct
 
-        if noise_floor:
-            conduct.noise_floor(job, chosen, noise_floor)
-        if until_decided:
-            end(conduct.until_decided(job, chosen, budget))
-        else:
-            end(conduct.plan(job, runs))
+        with leading(strategy, device):
+            job = _job(asked, out_folder, where)
+            if noise_floor:
+                conduct.noise_floor(job, chosen, noise_floor)
+            if until_decided:
+                end(conduct.until_decided(job, chosen, budget))
+            else:
+                end(conduct.plan(job, runs))
+
+
+def _show_plan(study: Study, runs: Sequence[studies.Run]) -> None:
+    from bakeoff.display import plan
+
+    out.print(f"{study.name}: {study.question}", soft_wrap=True)
+    out.print(plan(runs))
 
 
 def _job(asked: Study, place: str, where: Settings) -> Job:
@@ -119,13 +129,16 @@ def train(
     deterministic: Deterministic = False,
     step: Step = "auto",
     log: Log = None,
+    strategy: Strategy = "auto",
 ) -> None:
     """Make one good model from a folder of photographs."""
     with refusals():
+        hush_followers(strategy)
         overrides = [f"data.source={photographs}", f"weights={weights}", *(set_ or [])]
         asked = studies.read("train", overrides)
-        from bakeoff import conduct
+        with leading(strategy, device):
+            from bakeoff import conduct
 
-        settings = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
-        job = conduct.Job(asked, out_folder, settings, out, err)
-        end(conduct.plan(job, studies.runs(asked)))
+            settings = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
+            job = conduct.Job(asked, out_folder, settings, out, err)
+            end(conduct.plan(job, studies.runs(asked)))

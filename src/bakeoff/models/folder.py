@@ -6,7 +6,7 @@ names before any weight is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,16 @@ from bakeoff.models.parts import Net
 from bakeoff.recipe import Recipe, RecipeError
 
 
-def write(folder: Path, net: Net, recipe: Recipe, classes: Sequence[str]) -> None:
-    """Write `net` as model.safetensors and config.json into `folder`."""
-    state = {name: t.detach().cpu().contiguous() for name, t in net.module.state_dict().items()}
+def write(
+    folder: Path,
+    net: Net,
+    recipe: Recipe,
+    classes: Sequence[str],
+    tensors: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Write `net` as model.safetensors and config.json into `folder`; `tensors` by default its."""
+    given = net.module.state_dict() if tensors is None else tensors
+    state = {name: t.detach().cpu().contiguous() for name, t in given.items()}
     with aside(folder / "model.safetensors") as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # the library makes files that nobody else can read
