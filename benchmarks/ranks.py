@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         inside(options)
         return
     results = {}
-    for name in CASES:
+    for name in options.cases:
         launches = {
             str(processes): partial(launched, name, processes, options.quick)
             for processes in options.processes
@@ -194,6 +194,7 @@ def summed_up(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.ranks", description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=list(CASES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="tiny: whether everything works")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)

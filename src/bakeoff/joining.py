@@ -97,8 +97,7 @@ def _follow(ranks: Ranks, where: torch.device) -> None:
             match order:
                 case "open", data, settings:
                     machine.keep_memory()
-                    if settings.deterministic:
-                        machine.deterministic()
+                    machine.deterministic(settings.deterministic)
                     datasets.clear()
                     steps = Steps(settings.step)
                 case "train", run_, identity, precision:
