@@ -130,7 +130,7 @@ def test_who_started_us_is_read_from_the_environment() -> None:
 
 def test_strategies_and_steps_that_cannot_be_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"--strategy: dpp is not allowed.*ddp"):
-        console.hush_followers("dpp")
+        console.followers_follow("dpp", "cpu")
     with pytest.raises(RecipeError, match="compiled is for one process, and these are 2"):
         check("compiled", CPU, 2)
     check("eager", CPU, 2)

@@ -84,31 +84,31 @@ def placed(here: Settings, on: str, address: str, cpus: int | None, gpus: float 
     return here
 
 
-def hush_followers(strategy: str) -> None:
-    """Let one of the processes that work together speak for all."""
+def followers_follow(strategy: str, device: str) -> None:
+    """Return in the process that leads or is alone; the others take part in silence, and exit.
+
+    They read no study, so that what is wrong with one is said once.
+    """
     if strategy not in STRATEGIES:
         hint = nearest(strategy, STRATEGIES)
         raise RecipeError(
             f"--strategy: {strategy} is not allowed{hint}; allowed: {', '.join(STRATEGIES)}"
         )
-    if strategy != "none":
-        out.quiet = err.quiet = place().rank > 0
+    if strategy != "none" and place().rank > 0:
+        out.quiet = err.quiet = True
+        with leading(strategy, device):
+            raise typer.Exit
 
 
 @contextmanager
 def leading(strategy: str, device: str) -> Iterator[None]:
-    """Join the processes started with this one, for the one that leads or is alone.
-
-    The others take part in what it trains, and exit.
-    """
+    """Join the processes started with this one, where there are any."""
     if strategy == "none" or place().size == 1:
         yield
         return
     from bakeoff.joining import joining
 
-    with joining(strategy, device) as leads:
-        if not leads:
-            raise typer.Exit
+    with joining(strategy, device):
         yield
 
 

@@ -26,7 +26,7 @@ from bakeoff.cli.console import (
     Strategy,
     end,
     err,
-    hush_followers,
+    followers_follow,
     leading,
     out,
     placed,
@@ -75,7 +75,7 @@ def run(
 ) -> None:
     """Run a study: every variant, every seed; what is finished already is not repeated."""
     with refusals():
-        hush_followers(strategy)
+        followers_follow(strategy, device)
         asked = studies.read(study, [*(set_ or []), *([f"data.source={data}"] if data else [])])
         chosen = [name.strip() for name in only.split(",") if name.strip()]
         runs = studies.runs(asked, chosen, seeds)
@@ -133,7 +133,7 @@ def train(
 ) -> None:
     """Make one good model from a folder of photographs."""
     with refusals():
-        hush_followers(strategy)
+        followers_follow(strategy, device)
         overrides = [f"data.source={photographs}", f"weights={weights}", *(set_ or [])]
         asked = studies.read("train", overrides)
         with leading(strategy, device):
