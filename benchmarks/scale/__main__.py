@@ -1,7 +1,7 @@
 """`python -m benchmarks.scale`: measure this machine, check the model against it, print its tables.
 
 `--measure` takes about a minute on two idle cores and writes `results/scale-….json`; without it the
-newest such file, or that of `ranks`, is read.
+newest such file is read.
 """
 
 from __future__ import annotations

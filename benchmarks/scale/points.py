@@ -66,12 +66,11 @@ def checked(points: list[Point], cores: int) -> list[Checked]:
 
 
 def kept(folder: Path = RESULTS) -> tuple[list[Point], dict[str, Any]]:
-    """Read the newest points in `folder`, of `ranks` or of this command; none where there are none.
+    """Read the newest points in `folder`, and what else that file measured; none where none are.
 
-    With them comes what else that file measured.
+    Those of `ranks` are no such points: there the total batch is the same, here each process's.
     """
-    files = [*folder.glob("scale-*.json"), *folder.glob("ranks-*.json")]
-    for file in sorted(files, key=lambda file: file.stem[-10:], reverse=True):
+    for file in sorted(folder.glob("scale-*.json"), key=lambda file: file.stem[-10:], reverse=True):
         content = json.loads(file.read_text(encoding="utf-8"))
         found = {point.processes: point for point in _points(content)}
         if len(found) >= 2 and 1 in found:

@@ -82,10 +82,12 @@ def test_points_are_predicted_from_one_process_and_the_link_of_two():
     assert points.checked(given, cores=2)[1].predicted == pytest.approx(2 * 1.3)
 
 
-def test_points_of_another_benchmark_are_found_wherever_they_stand(tmp_path):
+def test_points_are_found_wherever_they_stand(tmp_path):
     one = {"processes": 1, "step_seconds": 2.0, "allreduce_seconds": 0, "parameter_bytes": 8}
     content = {"results": {"gloo": [{**one, "more": "x"}, {**one, "processes": 2}, {"a": 1}]}}
-    (tmp_path / "ranks-x-2026-01-02.json").write_text(json.dumps(content))
+    (tmp_path / "ranks-x-2026-01-03.json").write_text(json.dumps(content))
+    assert points.kept(tmp_path) == ([], {})
+    (tmp_path / "scale-x-2026-01-02.json").write_text(json.dumps(content))
     (tmp_path / "scale-x-2026-01-01.json").write_text("{}")
     found, whole = points.kept(tmp_path)
     assert found == [Point(1, 2.0, 0, 8, 0.0), Point(2, 2.0, 0, 8, 0.0)]
