@@ -19,7 +19,7 @@ import pytest
 
 from bakeoff import files, integrity, store
 from bakeoff.elsewhere import Destination, destinations, log_study
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.study import Run, Study, runs
 
 ACCURACIES = (0.25, 0.5, 0.75, 0.5)  # of validation, epoch by epoch

@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bakeoff.fields import RecipeError
 from bakeoff.models import folder as model_folder
 from bakeoff.models import limits, weights, zoo
 from bakeoff.models.parts import DROPOUT, freeze, frozen_prefix, tail, through, train_mode
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 
 SMALL = {"net": {"width": 8, "padding": 1}, "size": 40}
 NETS = [

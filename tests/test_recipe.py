@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bakeoff.recipe import RecipeError, difference, digest, in_words, merged, parse
+from bakeoff.fields import RecipeError
+from bakeoff.recipe import difference, digest, in_words, merged, parse
 
 
 @pytest.mark.parametrize(

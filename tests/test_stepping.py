@@ -18,10 +18,11 @@ from bakeoff import capture, machine, step, stepping
 from bakeoff import run as running
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
+from bakeoff.fields import RecipeError
 from bakeoff.inputs import from_pixels
 from bakeoff.models import zoo
 from bakeoff.models.parts import freeze, train_mode
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 from bakeoff.stepping import Steps
 from bakeoff.study import Row, Run
 

@@ -11,12 +11,13 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
-    "cli", "recipe", "study", "store", "integrity", "files", "stopping", "settings", "display",
+    "cli", "fields", "recipe", "study", "store", "integrity", "files", "stopping", "settings", "display",
     "launched", "report", "tables", "judged", "render", "growth", "terminal", "figures", "evaluate",
     "handover", "page", "evidence", "data", "paper",
     "replication", "predict", "api", "elsewhere", "mirror",
 )  # fmt: skip
 ORDER = (
+    {"fields"},
     {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
     {"data", "seeds", "augment", "machine", "integrity", "documents", "launched"},
     {"study", "sharded"},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff import study as studies
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 REPORT = {
     "custom": ["baseline", *(f"custom{n}" for n in range(1, 8))],

@@ -19,12 +19,13 @@ from bakeoff.data.photographs import DataError
 from bakeoff.data.squares import Pixels
 from bakeoff.evidence.calibration import probabilities
 from bakeoff.evidence.paired import Floats
+from bakeoff.fields import RecipeError
 from bakeoff.inputs import seen
 from bakeoff.models import config as configs
 from bakeoff.models import folder as model_folder
 from bakeoff.models.config import Trust
 from bakeoff.models.parts import Net
-from bakeoff.recipe import Recipe, RecipeError
+from bakeoff.recipe import Recipe
 
 BATCH = 32
 

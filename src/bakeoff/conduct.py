@@ -24,10 +24,11 @@ from bakeoff.evidence.power import noise_floor as floor_of
 from bakeoff.evidence.reading import series
 from bakeoff.explain.keep import MOST_PANELS, keep_cams
 from bakeoff.explain.stored import CAMS
+from bakeoff.fields import RecipeError
 from bakeoff.files import alone, write_json
 from bakeoff.handover import best_run, hand_over
 from bakeoff.mirror import Mirror, put, put_all
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 from bakeoff.report import rows_of, write
 from bakeoff.settings import Settings
 from bakeoff.store import read_runs

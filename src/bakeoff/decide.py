@@ -17,9 +17,9 @@ from bakeoff.cluster import execute
 from bakeoff.events import Event
 from bakeoff.evidence.reading import series, shared_seeds
 from bakeoff.evidence.sequential import Decision, first_look, next_steps
+from bakeoff.fields import RecipeError
 from bakeoff.files import write_json
 from bakeoff.plan import Progress
-from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings
 from bakeoff.store import read_runs
 from bakeoff.study import Run, Study, numbers, rows, runs

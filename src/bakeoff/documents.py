@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 MOST_CHARACTERS = 2**20
 MOST_VALUES = 100_000

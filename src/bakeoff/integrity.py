@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from bakeoff.fields import RecipeError
 from bakeoff.files import checksum
-from bakeoff.recipe import RecipeError
 
 State = Literal["pending", "running", "interrupted", "failed", "finished"]
 CHECKED = (

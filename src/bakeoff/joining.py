@@ -19,11 +19,11 @@ from bakeoff import machine, store
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.photographs import DataError
 from bakeoff.data.spec import DataSpec
+from bakeoff.fields import RecipeError
 from bakeoff.launched import place
 from bakeoff.models import weights
 from bakeoff.prepare import Job
 from bakeoff.ranks import ALONE, ProcessLostError, Ranks
-from bakeoff.recipe import RecipeError
 from bakeoff.run import trained
 from bakeoff.settings import Settings
 from bakeoff.stepping import Steps

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 Launcher = Literal["", "torchrun", "srun"]
 

@@ -19,7 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 PACKAGES = ("bakeoff", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4

@@ -19,7 +19,7 @@ from bakeoff import files, integrity
 from bakeoff.data.addresses import files_below, opened, reaching, shown
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.photographs import DataError
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 RUNS = "*/*/seed-*/run.json"
 

@@ -7,33 +7,16 @@ first batch.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from reprlib import Repr
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Model = TypeVar("Model", bound=BaseModel)
+from bakeoff.fields import NotNegative, Patterns, Positive, Probability, validated
 
 SMALL_NETS = ("baseline", "custom")
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Patterns = Annotated[
-    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
-]
-
-
-_shown = Repr()  # values in errors, cut where they are long
-_shown.maxstring = _shown.maxother = _shown.maxlong = 80
-
-
-class RecipeError(ValueError):
-    """A recipe or study that cannot be run, said in one sentence."""
 
 
 class _Data(BaseModel):
@@ -139,14 +122,6 @@ def parse(fields: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     return validated(Recipe, merged({}, fields), where=where)
 
 
-def validated(model: type[Model], fields: Mapping[str, Any], *, where: str) -> Model:
-    """Make `model` from `fields`, turning pydantic's report into one sentence."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise RecipeError(f"{where}: {_sentence(error, model)}") from None
-
-
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with `changes` (nested or dotted) laid over it; neither is altered."""
     result = dict(base)
@@ -185,12 +160,6 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-    """Return `; did you mean …?` for the known name most like `name`, or an empty text."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {found[0]}?" if found else ""
-
-
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return "+".join(map(str, value)) or "none"
@@ -205,35 +174,3 @@ def _leaves(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say the first problem, and how many more there are."""
-    problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
-    path = [str(part) for part in first["loc"]]
-    name = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        known = _known(model, path[:-1])
-        said = (
-            f"{name} is not a field{nearest(path[-1], known) or '; allowed: ' + ', '.join(known)}"
-        )
-    elif first["type"] == "value_error":
-        said = first["msg"].removeprefix("Value error, ")
-        said = f"{name}: {said}" if name else said
-    elif first["type"] == "missing":
-        said = f"{name} is missing"
-    else:
-        message = first["msg"][0].lower() + first["msg"][1:]
-        said = f"{name}: {_shown.repr(first['input'])} is not allowed: {message}"
-    return said + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
-
-
-def _known(model: type[BaseModel], path: list[str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(part)
-        annotation = field.annotation if field else None
-        for inner in (annotation, *get_args(annotation)):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                model = inner
-    return list(model.model_fields)

@@ -22,10 +22,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bakeoff import capture, step
+from bakeoff.fields import RecipeError, nearest
 from bakeoff.inputs import Inputs
 from bakeoff.machine import quiet
 from bakeoff.models.parts import train_mode
-from bakeoff.recipe import Recipe, RecipeError, nearest
+from bakeoff.recipe import Recipe
 from bakeoff.settings import STEPS
 from bakeoff.step import Step, Work
 

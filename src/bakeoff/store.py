@@ -20,9 +20,10 @@ import numpy.typing as npt
 import yaml
 
 from bakeoff.documents import read_yaml_file
+from bakeoff.fields import RecipeError, validated
 from bakeoff.files import aside, sweep, write_json, write_text
 from bakeoff.integrity import State, checksums, is_damaged, read_sealed, sealed
-from bakeoff.recipe import RecipeError, difference, digest, in_words, parse, validated
+from bakeoff.recipe import difference, digest, in_words, parse
 from bakeoff.study import Row, Run, Study, rows
 
 FORMAT = 1
@@ -108,7 +109,8 @@ class RunFiles:
 
 def identity(run: Run, fingerprint: str, weights: str) -> str:
     """Name a run by all that decides it: recipe, photographs, start weights and seeds."""
-    recipe = run.row.recipe.model_dump(mode="json", exclude={"weights"})
+    # what has its default is left out, so that a new field leaves finished runs what they are
+    recipe = run.row.recipe.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
     return digest(FORMAT, recipe, weights, fingerprint, run.seeds)
 
 
@@ -148,10 +150,8 @@ def begin(folder: Path, run: Run, identity_: str, **more: Any) -> str:
     sweep(folder / "model")
     before = read_sealed(folder / "run.json") or {}
     because = str(before.get("fp32_because", "")) if before.get("identity") == identity_ else ""
-    kept = {
-        "recipe": run.row.recipe.model_dump(mode="json"),
-        "change": {name: list(values) for name, values in run.row.change.items()},
-    }
+    change = {name: list(values) for name, values in run.row.change.items()}
+    kept = {"recipe": run.row.recipe.model_dump(mode="json"), "change": change}
     write_text(folder / "recipe.yaml", yaml.safe_dump(kept, sort_keys=False))
     write_state(folder, run, identity_, "running", fp32_because=because, **more)
     return because
@@ -208,9 +208,8 @@ def read_run(folder: Path, row: Row, seed: int) -> RunFiles:
         records, run = (), {**run, "state": "failed", "error": "records.jsonl is damaged"}
     recipe = row.recipe.model_dump(mode="json")
     change = {name: list(values) for name, values in row.change.items()}
-    return RunFiles(
-        folder, row.table, row.variant, seed, run["state"], recipe, change, records, run
-    )
+    what = folder, row.table, row.variant, seed, run["state"]
+    return RunFiles(*what, recipe, change, records, run)
 
 
 def _refuse_changed_rows(folder: Path, study: Study) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from bakeoff.data.spec import DataSpec
 from bakeoff.documents import read_yaml, read_yaml_file
-from bakeoff.recipe import Recipe, RecipeError, difference, merged, nearest, parse, validated
+from bakeoff.fields import RecipeError, nearest, validated
+from bakeoff.recipe import Recipe, difference, merged, parse
 
 Purpose = Literal["split", "init", "order", "augmentation"]
 MOST_SEEDS = 10_000
@@ -158,11 +159,8 @@ def rows(study: Study, only: Sequence[str] = ()) -> tuple[Row, ...]:
     """
     for name in only:
         _must_exist(study, name)
-    found: list[Row] = []
-    for name, table in study.tables.items():
-        chosen = {v for v in (table.base, *table.variants) if _chosen(only, name, v)}
-        found.extend(row for row in _table_rows(study, name, table) if row.variant in chosen)
-    return tuple(found)
+    every = (_table_rows(study, name, table) for name, table in study.tables.items())
+    return tuple(row for row in chain(*every) if _chosen(only, row.table, row.variant))
 
 
 def runs(
@@ -172,8 +170,8 @@ def runs(
 
     `seeds` is how many to have (see `numbers`), or which; by default the study's own.
     """
-    asked, found = study.seeds if seeds is None else seeds, rows(study, only)
-    chosen = list(islice(numbers(study), _few(asked))) if isinstance(asked, int) else asked
+    found, chosen = rows(study, only), study.seeds if seeds is None else seeds
+    chosen = list(islice(numbers(study), _few(chosen))) if isinstance(chosen, int) else chosen
     return tuple(Run(row, seed, _purposes(study, seed)) for seed in chosen for row in found)
 
 
@@ -186,7 +184,7 @@ def numbers(study: Study) -> Iterator[int]:
 def _purposes(study: Study, seed: int) -> dict[str, int]:
     """Return the seed of every purpose: another one where the study varies it, else a fixed one."""
     first = {"split": study.data.split_seed, "init": 0, "order": 0, "augmentation": 0}
-    return {name: start + (seed if name in study.vary else 0) for name, start in first.items()}
+    return {name: start + seed * (name in study.vary) for name, start in first.items()}
 
 
 def _table_rows(study: Study, name: str, table: Table) -> Iterator[Row]:
@@ -234,8 +232,8 @@ def _find(study: str | Path) -> Path:
     known = shipped()
     if str(study) in known:
         return known[str(study)]
-    hint = nearest(str(study), list(known)) or f"; shipped: {', '.join(known)}"
-    raise RecipeError(f"study {study}: neither a file nor a shipped study{hint}")
+    said = nearest(str(study), list(known)) or f"; shipped: {', '.join(known)}"
+    raise RecipeError(f"study {study}: neither a file nor a shipped study{said}")
 
 
 def _seeds(content: Mapping[str, Any]) -> dict[str, Any]:

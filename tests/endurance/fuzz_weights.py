@@ -23,9 +23,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from bakeoff.fields import RecipeError
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import Net
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 
 EXTREMES = (0, 2**31, 2**40, 2**63 - 1)
 

@@ -6,7 +6,7 @@ from bakeoff import study
 from bakeoff.evidence.claims import read_claims
 from bakeoff.evidence.judging import equivalence_p, judge
 from bakeoff.evidence.paired import paired
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 TABLES = {
     "one": {"base": "stock", "variants": {"up": {"lr": 0.01}, "twin": {"lr": 0.02}}},

@@ -11,7 +11,7 @@ import pytest
 
 from bakeoff import decide, store
 from bakeoff.events import Ended, Event
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.settings import Cluster, Settings
 from bakeoff.study import Run, Study
 

@@ -16,9 +16,10 @@ from bakeoff.explain.activations import (
     scaled,
 )
 from bakeoff.explain.hooks import as_found, as_map, watching
+from bakeoff.fields import RecipeError
 from bakeoff.models import zoo
 from bakeoff.models.parts import Net, freeze, train_mode
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 
 
 def image() -> torch.Tensor:

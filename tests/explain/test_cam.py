@@ -13,9 +13,10 @@ from bakeoff.explain.cam import grad_cam, last_map, rectified
 from bakeoff.explain.checks import deletion, moved, randomised, rank_correlation
 from bakeoff.explain.chosen import Choice
 from bakeoff.explain.panels import panels
+from bakeoff.fields import RecipeError
 from bakeoff.models import zoo
 from bakeoff.models.parts import Net, freeze, train_mode
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 
 
 def spot(place: int, side: int = 2) -> torch.Tensor:

@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from bakeoff.data.photographs import DataError
 from bakeoff.explain.command import explain
 from bakeoff.explain.target import load
+from bakeoff.fields import RecipeError
 from bakeoff.models import folder as model_folder
 from bakeoff.models import zoo
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 
 SMALL = {"model": "baseline", "net": {"width": 8, "padding": 1}, "size": 40, "stored": 44}
 

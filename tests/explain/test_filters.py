@@ -7,9 +7,10 @@ import pytest
 from torch import nn
 
 from bakeoff.explain.filters import first_layer, weight_maps
+from bakeoff.fields import RecipeError
 from bakeoff.models import zoo
 from bakeoff.models.parts import Net
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 
 
 def test_each_filter_is_shifted_to_be_positive_and_divided_by_its_maximum() -> None:

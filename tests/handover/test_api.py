@@ -20,7 +20,7 @@ import bakeoff
 from bakeoff import api
 from bakeoff.classifier import Classifier
 from bakeoff.data.photographs import DataError
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 
 def test_the_examples_in_the_documentation_run(

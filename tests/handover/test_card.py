@@ -12,13 +12,14 @@ import timm
 import yaml
 from sklearn.metrics import precision_recall_fscore_support
 
+from bakeoff.fields import RecipeError
 from bakeoff.handover import card, hand_over
 from bakeoff.handover.trust import trust
 from bakeoff.models import config as configs
 from bakeoff.models import folder as model_folder
 from bakeoff.models import zoo
 from bakeoff.models.config import Promise, Trust
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 from bakeoff.store import Predictions, read_runs, read_study
 
 

@@ -22,7 +22,7 @@ from bakeoff.cli import app
 from bakeoff.data.squares import square
 from bakeoff.export import DriftError, export
 from bakeoff.export import graph as graphs
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 
 @pytest.fixture(autouse=True)

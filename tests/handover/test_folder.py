@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import bakeoff
+from bakeoff.fields import RecipeError
 from bakeoff.models import folder as model_folder
 from bakeoff.models import zoo
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 
 WEIGHTS = "model.safetensors"
 

@@ -14,8 +14,8 @@ import pytest
 from markupsafe import Markup
 
 from bakeoff import evidence, page, report, store, tables
+from bakeoff.fields import RecipeError
 from bakeoff.page import costs, facts, words
-from bakeoff.recipe import RecipeError
 from bakeoff.study import Study, runs
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bakeoff import page, replication, store
 from bakeoff import study as studies
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.replication import DOUBTED, REPLAYED
 from bakeoff.replication import words as said
 from bakeoff.study import Study, runs

@@ -16,8 +16,8 @@ from bakeoff import execute as executing
 from bakeoff import mirror as mirrors
 from bakeoff.cli import app
 from bakeoff.events import Ended
+from bakeoff.fields import RecipeError
 from bakeoff.mirror import Mirror, mirrored, put, put_all
-from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings
 from bakeoff.study import Study, runs
 

@@ -15,12 +15,13 @@ from torch.nn import functional as F
 
 from bakeoff import step, streaming
 from bakeoff.cli import console
+from bakeoff.fields import RecipeError
 from bakeoff.inputs import from_pixels
 from bakeoff.launched import Place, place
 from bakeoff.loop import TrainingError
 from bakeoff.models import norms, zoo
 from bakeoff.ranks import ALONE, ElsewhereError, ProcessLostError, Ranks
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 from bakeoff.stepping import check
 from bakeoff.stopping import asked, noted
 

@@ -26,7 +26,7 @@ from bakeoff import execute as executing
 from bakeoff import store
 from bakeoff.cli import app
 from bakeoff.events import Ended, Event, Measured, Started
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.settings import Cluster, Settings
 from bakeoff.study import Study, runs
 

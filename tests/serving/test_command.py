@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from bakeoff.cli import app
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.serving import server
 from bakeoff.serving.server import is_loopback, listening, opened
 

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from bakeoff.classifier import load
 from bakeoff.data.opened import as_stored
 from bakeoff.data.photographs import DataError
+from bakeoff.fields import RecipeError
 from bakeoff.inputs import seen
 from bakeoff.models.parts import through
-from bakeoff.recipe import RecipeError
 from bakeoff.serving import neighbours as nearby
 from bakeoff.serving.asked import Asked
 from bakeoff.serving.neighbours import Neighbours, features, split_file

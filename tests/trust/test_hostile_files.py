@@ -15,9 +15,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bakeoff.fields import RecipeError
 from bakeoff.models import weights, zoo
 from bakeoff.models.parts import Net
-from bakeoff.recipe import RecipeError, parse
+from bakeoff.recipe import parse
 
 Program = Callable[[str], ModuleType]
 

@@ -17,8 +17,8 @@ from bakeoff.data.dataset import load
 from bakeoff.data.photographs import DataError
 from bakeoff.data.spec import DataSpec
 from bakeoff.documents import read_yaml
+from bakeoff.fields import RecipeError
 from bakeoff.models import weights
-from bakeoff.recipe import RecipeError
 
 STUDY = """
 name: a

@@ -20,8 +20,8 @@ from bakeoff import execute as executing
 from bakeoff import features, files, integrity, loop, scores, step, store
 from bakeoff.data.photographs import DataError
 from bakeoff.execute import Ended, Event, execute
+from bakeoff.fields import RecipeError
 from bakeoff.inputs import Batch
-from bakeoff.recipe import RecipeError
 from bakeoff.settings import Settings
 from bakeoff.study import Study, runs
 

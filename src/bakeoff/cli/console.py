@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from bakeoff.data.photographs import DataError
+from bakeoff.fields import RecipeError, nearest
 from bakeoff.launched import place
-from bakeoff.recipe import RecipeError, nearest
 from bakeoff.settings import STEPS, Cluster, Settings
 from bakeoff.stopping import requeued
 

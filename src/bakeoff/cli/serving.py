@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bakeoff.cli.console import Device, err, out, refusals
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 
 def serve(

@@ -19,8 +19,9 @@ from bakeoff.cluster import session, worker
 from bakeoff.cluster.giving import Giving, Over, Task, giving, seen
 from bakeoff.events import Ended, Event
 from bakeoff.execute import companies, keep_maps
+from bakeoff.fields import RecipeError
 from bakeoff.plan import Plan, Progress, begin, opened
-from bakeoff.recipe import Recipe, RecipeError
+from bakeoff.recipe import Recipe
 from bakeoff.settings import Settings
 from bakeoff.study import Run, Study
 from bakeoff.together import groups

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.settings import Cluster
 
 TOKEN = Path.home() / ".ray/auth_token"

@@ -24,7 +24,7 @@ from bakeoff.data.cache import cache_dir, written_aside
 from bakeoff.data.sources import find
 from bakeoff.events import Ended, Event
 from bakeoff.execute import begins, in_company, one_by_one
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.settings import Settings
 from bakeoff.stopping import interruptible
 from bakeoff.study import Run, Study

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bakeoff.fields import RecipeError, nearest
 from bakeoff.files import write_json
-from bakeoff.recipe import RecipeError, nearest
 
 NEEDED = {
     "tensorboard": ("tensorboard",),

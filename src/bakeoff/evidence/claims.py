@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from bakeoff.recipe import RecipeError, validated
+from bakeoff.fields import RecipeError, validated
 
 Measure = Literal["accuracy", "loss", "gap", "seconds"]
 Relation = Literal["higher", "lower", "same"]

@@ -16,7 +16,7 @@ from scipy import stats
 from bakeoff.evidence.claims import Claim, Measure
 from bakeoff.evidence.paired import LEAST_SEEDS, Paired, paired
 from bakeoff.evidence.reading import Scored, Series, redrawn_per_train, series, shared_seeds
-from bakeoff.recipe import nearest
+from bakeoff.fields import nearest
 from bakeoff.store import RunFiles, Split
 
 Finding = Literal["supported", "contradicted", "cannot tell"]

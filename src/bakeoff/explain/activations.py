@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bakeoff.explain.hooks import as_found, as_map, watching
+from bakeoff.fields import RecipeError, nearest
 from bakeoff.models.parts import Net
-from bakeoff.recipe import RecipeError, nearest
 
 SILENT = 0.02
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bakeoff.explain.activations import convolutions, layers
 from bakeoff.explain.hooks import as_found
+from bakeoff.fields import RecipeError
 from bakeoff.models.parts import Net
-from bakeoff.recipe import RecipeError
 
 
 def last_map(net: Net, image: Tensor) -> str:

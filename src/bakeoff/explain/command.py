@@ -18,7 +18,7 @@ from bakeoff.explain.chosen import Choice
 from bakeoff.explain.panels import panels
 from bakeoff.explain.stored import Activation
 from bakeoff.explain.target import Target, load, photograph
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 TOP = 5
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 
 if TYPE_CHECKING:
     from bakeoff.models.parts import Net

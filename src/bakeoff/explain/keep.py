@@ -19,10 +19,11 @@ from bakeoff.data.dataset import Dataset
 from bakeoff.explain import chosen, maps, panels, stored
 from bakeoff.explain.checks import MOVES
 from bakeoff.explain.target import as_seen
+from bakeoff.fields import RecipeError
 from bakeoff.models import folder as model_folder
 from bakeoff.models import zoo
 from bakeoff.models.parts import Net
-from bakeoff.recipe import Recipe, RecipeError
+from bakeoff.recipe import Recipe
 from bakeoff.store import RunFiles
 
 SAMPLE = 64

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from bakeoff.explain import activations, filters, v1
 from bakeoff.explain.drift import drift
+from bakeoff.fields import RecipeError
 from bakeoff.models.parts import Net
-from bakeoff.recipe import RecipeError
 
 MOST_TILES, MOST_PIXELS = 64, 64
 MOST_FILTERS = 256

@@ -15,12 +15,13 @@ from torchvision import models as torchvision_models
 from bakeoff.data.decode import DecodeError
 from bakeoff.data.opened import as_stored
 from bakeoff.data.photographs import DataError
+from bakeoff.fields import RecipeError
 from bakeoff.inputs import seen
 from bakeoff.models import folder as model_folder
 from bakeoff.models import weights as weight_files
 from bakeoff.models import zoo
 from bakeoff.models.parts import Net
-from bakeoff.recipe import SMALL_NETS, Recipe, RecipeError, parse
+from bakeoff.recipe import SMALL_NETS, Recipe, parse
 
 IMAGENET_CLASSES = 1000
 WITH_SLASH = ("timm/", "hf-hub:", "local-dir:")

@@ -21,9 +21,9 @@ from bakeoff.data.spec import DataSpec
 from bakeoff.export import contract, parity
 from bakeoff.export.graph import Whole
 from bakeoff.export.runtimes import RUNTIMES, asked, program
+from bakeoff.fields import RecipeError, nearest
 from bakeoff.files import aside, write_json
 from bakeoff.handover import card
-from bakeoff.recipe import RecipeError, nearest
 
 MOST, DRAWN, GOLDEN = 1000, 10, 8  # photographs; drawn ones a class; golden ones
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from bakeoff.fields import RecipeError
 from bakeoff.machine import quiet
-from bakeoff.recipe import RecipeError
 
 Array = NDArray[Any]
 Ask = Callable[[Array], Array]

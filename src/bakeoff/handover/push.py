@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from bakeoff.fields import RecipeError
 from bakeoff.models import config as configs
-from bakeoff.recipe import RecipeError
 
 KNOWN = ("README.md", "config.json", "model.safetensors", "export/*.*", "export/golden/*.*")
 

@@ -12,7 +12,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bakeoff.recipe import Positive, Probability, Recipe, RecipeError, validated
+from bakeoff.fields import Positive, Probability, RecipeError, validated
+from bakeoff.recipe import Recipe
 
 MOST_BYTES = 2**24
 REMOTE = ("hf-hub:", "local-dir:")

@@ -16,12 +16,13 @@ import torch
 from safetensors.torch import save_file
 
 from bakeoff import __version__
+from bakeoff.fields import RecipeError
 from bakeoff.files import aside, write_json
 from bakeoff.models import config as configs
 from bakeoff.models import weights, zoo
 from bakeoff.models.config import REMOTE
 from bakeoff.models.parts import Net
-from bakeoff.recipe import Recipe, RecipeError
+from bakeoff.recipe import Recipe
 
 
 def write(

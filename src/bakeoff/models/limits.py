@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bakeoff.fields import RecipeError
 from bakeoff.models import zoo
 from bakeoff.models.parts import freeze, frozen_prefix
-from bakeoff.recipe import Augment, NetOptions, Recipe, RecipeError
+from bakeoff.recipe import Augment, NetOptions, Recipe
 
 MOST_NUMBERS = 2**31 - 1
 

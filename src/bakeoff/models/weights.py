@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bakeoff.fields import RecipeError
 from bakeoff.models.parts import Net
-from bakeoff.recipe import RecipeError
 
 MOST_HEADER_BYTES = 2**24
 REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)

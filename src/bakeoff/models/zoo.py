@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
+from bakeoff.fields import RecipeError, nearest
 from bakeoff.models import weights as weight_files
 from bakeoff.models.parts import IMAGENET_MEAN, IMAGENET_STD, Net, Part, part
 from bakeoff.models.small import small_net
-from bakeoff.recipe import SMALL_NETS, Recipe, RecipeError, nearest
+from bakeoff.recipe import SMALL_NETS, Recipe
 
 
 def build(recipe: Recipe, num_classes: int, *, offline: bool = False) -> Net:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bakeoff import store
 from bakeoff.evidence import Judgement, judge, read_claims
+from bakeoff.fields import RecipeError
 from bakeoff.judged import rows_of
-from bakeoff.recipe import Recipe, RecipeError, difference, in_words
+from bakeoff.recipe import Recipe, difference, in_words
 from bakeoff.replication.printed import DOUBTED, REPLAYED, Doubt, PrintedRow, PrintedTable, report
 from bakeoff.scores import Score
 from bakeoff.study import Row, Study, read, rows

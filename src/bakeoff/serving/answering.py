@@ -18,7 +18,7 @@ from bakeoff.data.decode import DecodeError, contents
 from bakeoff.data.opened import stream
 from bakeoff.data.squares import Pixels
 from bakeoff.evidence.paired import Floats
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.serving import pictures, words
 from bakeoff.serving.asked import Asked, BusyError
 from bakeoff.serving.limits import ANSWER_SECONDS, MOST_FILE_BYTES, MOST_FILES, megabytes

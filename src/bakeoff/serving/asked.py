@@ -18,7 +18,7 @@ from bakeoff.classifier import BATCH, Classifier
 from bakeoff.data.decode import decode
 from bakeoff.data.squares import Pixels, square
 from bakeoff.evidence.paired import Floats
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.serving.limits import MOST_PIXELS, MOST_WAITING
 
 Waiting = tuple[Pixels, "Future[Floats]"]

@@ -19,7 +19,7 @@ from bakeoff import predict
 from bakeoff.data.decode import DecodeError
 from bakeoff.data.squares import threads
 from bakeoff.evidence.paired import Floats
-from bakeoff.recipe import RecipeError, validated
+from bakeoff.fields import RecipeError, validated
 from bakeoff.serving.asked import Asked, BusyError
 from bakeoff.serving.limits import (
     ANSWER_SECONDS,

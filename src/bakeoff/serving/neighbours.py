@@ -28,10 +28,11 @@ from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
 from bakeoff.data.squares import Pixels, made, threads
 from bakeoff.data.thumbnails import thumbnails
+from bakeoff.fields import RecipeError
 from bakeoff.files import aside, checksum
 from bakeoff.inputs import seen
 from bakeoff.integrity import read_sealed
-from bakeoff.recipe import RecipeError, digest
+from bakeoff.recipe import digest
 from bakeoff.serving.asked import Asked
 
 VERSION = 1

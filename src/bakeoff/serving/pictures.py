@@ -14,7 +14,7 @@ from bakeoff.explain import activations, maps, tiles, words
 from bakeoff.explain.cam import grad_cam, rectified
 from bakeoff.explain.stored import Activation
 from bakeoff.explain.target import as_seen
-from bakeoff.recipe import RecipeError
+from bakeoff.fields import RecipeError
 from bakeoff.serving.asked import Asked
 
 LEAST_SIDE = 224  # of a picture; photographs of small nets are enlarged

@@ -14,8 +14,8 @@ from fastapi import FastAPI
 
 from bakeoff.classifier import load
 from bakeoff.data.photographs import DataError, Progress
+from bakeoff.fields import RecipeError
 from bakeoff.machine import quiet
-from bakeoff.recipe import RecipeError
 from bakeoff.serving.answering import Answers
 from bakeoff.serving.asked import Asked, name_of
 from bakeoff.serving.endpoint import routes
