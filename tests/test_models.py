@@ -19,6 +19,8 @@ NETS = [
     {"model": "baseline", **SMALL},
     {"model": "custom", **SMALL},
     {"model": "baseline", **SMALL, "net.extra_convs": "before_pool", "net.activation": "silu"},
+    {"model": "custom", **SMALL, "net.residual": True, "net.attention": "se"},
+    {"model": "custom", **SMALL, "net.attention": "eca", "net.blur_pool": True},
     {"model": "resnet18", "size": 64},
     {"model": "vgg16_bn", "size": 32},
     {"model": "mobilenet_v3_small", "size": 64},

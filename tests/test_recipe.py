@@ -27,6 +27,10 @@ from bakeoff.recipe import difference, digest, in_words, merged, parse
             "weights: imagenet does not exist for baseline",
         ),
         ({"model": "resnet18", "net.width": 8}, "net: only baseline and custom have options"),
+        (
+            {"model": "custom", "net.residual": True},
+            "net: residual needs padding 1, so that maps keep their shape, not 0",
+        ),
         ({"size": 64, "stored": 32}, "stored: 32 is smaller than size 64"),
         ({"lr": 0, "epochs": 0}, "(and 1 more)"),
     ],

@@ -41,6 +41,19 @@ class NetOptions(_Data):
     width: Annotated[
         int, Field(ge=4, le=512, description="channels of conv1; later ones double")
     ] = 64
+    residual: Annotated[
+        bool, Field(description="an identity link around every convolution that keeps the shape")
+    ] = False
+    attention: Annotated[
+        Literal["none", "se", "eca"], Field(description="channel gates after the wide convolutions")
+    ] = "none"
+    blur_pool: Annotated[bool, Field(description="blur before every step wider than 1")] = False
+
+    @model_validator(mode="after")
+    def _links_need_equal_shapes(self) -> NetOptions:
+        if self.residual and not self.padding:
+            raise ValueError("residual needs padding 1, so that maps keep their shape, not 0")
+        return self
 
 
 class Augment(_Data):

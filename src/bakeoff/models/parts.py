@@ -7,7 +7,7 @@ gives. The chain is what lets a frozen beginning be computed once (`bakeoff.feat
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +49,7 @@ class Net:
 def part(name: str, module: nn.Module, prefix: str | None = None) -> Part:
     """Make a part of a submodule whose tensors begin with `prefix` (its name by default)."""
     start = f"{name}." if prefix is None else prefix
-    return Part(name, module, frozenset(start + tensor for tensor, _ in _tensors(module)))
+    return Part(name, module, frozenset(start + tensor for tensor in module.state_dict()))
 
 
 def freeze(net: Net, patterns: Sequence[str]) -> frozenset[str]:
@@ -128,8 +128,3 @@ def _matches(net: Net, pattern: str, name: str) -> bool:
 
 def _draws(module: nn.Module) -> bool:
     return any(isinstance(child, DROPOUT) and child.p > 0 for child in module.modules())
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()

@@ -107,9 +107,7 @@ class _PreLogits(nn.Module):
 
 
 def _timm_chain(module: nn.Module, head: str) -> tuple[Part, ...]:
-    tensors = {name for name, _ in module.named_parameters()}
-    tensors |= {name for name, _ in module.named_buffers()}
-    body = frozenset(name for name in tensors if not name.startswith(f"{head}."))
+    body = frozenset(name for name in module.state_dict() if not name.startswith(f"{head}."))
     return Part("features", _PreLogits(module), body), part(head, module.get_submodule(head))
 
 
