@@ -16,9 +16,10 @@ import torch
 
 from bakeoff import files, integrity, machine, stepping, store
 from bakeoff.data.dataset import Dataset, load
+from bakeoff.fields import RecipeError
 from bakeoff.joining import joined
 from bakeoff.models import limits, weights, zoo
-from bakeoff.models.parts import freeze
+from bakeoff.models.parts import drops_paths, freeze
 from bakeoff.prepare import Job
 from bakeoff.recipe import Recipe
 from bakeoff.settings import Settings
@@ -151,4 +152,10 @@ def _check(recipe: Recipe, num_classes: int, where: torch.device, offline: bool)
     limits.check(recipe, num_classes, where)
     with torch.random.fork_rng(devices=[]), machine.quiet():
         net = zoo.build(recipe, num_classes, offline=offline)
-    return head_size(recipe, net, freeze(net, recipe.freeze))
+    frozen = freeze(net, recipe.freeze)
+    if recipe.drop_path and not drops_paths(net.module):
+        raise RecipeError(
+            f"drop_path: {recipe.drop_path:g} changes nothing with freeze "
+            f"{', '.join(recipe.freeze)}, as frozen paths are not dropped; allowed here: 0"
+        )
+    return head_size(recipe, net, frozen)

@@ -82,6 +82,9 @@ class Recipe(_Data):
     stored: Annotated[
         int | None, Field(ge=16, le=2048, description="pixels a side kept of a photograph")
     ] = None
+    drop_path: Annotated[
+        float | None, Field(ge=0, lt=1, description="of the deepest; unset: what the net has")
+    ] = None
     augment: Augment = Augment()
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Positive = 1e-3

@@ -111,7 +111,7 @@ class Config(BaseModel):
             recipe = recipe.model_copy(update={"model": f"timm/{self.architecture}"})
         if recipe.model.removeprefix("timm/").startswith(REMOTE):
             raise RecipeError(f"architecture: {self.architecture} is a place, not a net's name")
-        return recipe.model_copy(update={"weights": "none"})
+        return recipe.model_copy(update={"weights": "none", "drop_path": None})
 
 
 def locate(place: Path) -> Path:

@@ -7,13 +7,14 @@ gives. The chain is what lets a frozen beginning be computed once (`bakeoff.feat
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from bakeoff.fields import RecipeError, nearest
+from bakeoff.models import depth
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -79,21 +80,25 @@ def train_mode(module: nn.Module) -> None:
     """Put `module` into training mode, but what is wholly frozen into eval, dropout excepted.
 
     A frozen batch norm must not drift: neither its weights nor its running statistics change.
-    Dropout regularises what comes after it, so it stays on.
+    Dropout regularises what comes after it, so it stays on. Stochastic depth is for blocks that
+    learn to do without one another, which frozen ones cannot.
     """
     module.train()
-    for child in module.modules():
-        parameters = list(child.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            for inner in child.modules():
-                inner.training = isinstance(inner, DROPOUT)
+    for inner in _wholly_frozen(module):
+        inner.training = isinstance(inner, DROPOUT)
+
+
+def drops_paths(module: nn.Module) -> bool:
+    """Tell whether there is stochastic depth in `module` that `train_mode` leaves on."""
+    still = {id(inner) for inner in _wholly_frozen(module)}
+    return any(depth.share(path) > 0 and id(path) not in still for path in module.modules())
 
 
 def frozen_prefix(net: Net, frozen: frozenset[str]) -> int:
     """Return how many parts at the start of the chain give the same output in every epoch.
 
-    A part counts when all its parameters are frozen and no dropout draws in it; 0 when the first
-    part learns.
+    A part counts when all its parameters are frozen and nothing draws in it: no dropout, and no
+    stochastic depth that `train_mode` leaves on; 0 when the first part learns.
     """
     parameters = {name for name, _ in net.module.named_parameters()}
     count = 0
@@ -127,4 +132,13 @@ def _matches(net: Net, pattern: str, name: str) -> bool:
 
 
 def _draws(module: nn.Module) -> bool:
-    return any(isinstance(child, DROPOUT) and child.p > 0 for child in module.modules())
+    dropout = (child for child in module.modules() if isinstance(child, DROPOUT))
+    return any(child.p > 0 for child in dropout) or drops_paths(module)
+
+
+def _wholly_frozen(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules in `module` that are frozen, or within one whose parameters all are."""
+    for child in module.modules():
+        parameters = list(child.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            yield from child.modules()

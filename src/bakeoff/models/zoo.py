@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 from bakeoff.fields import RecipeError, nearest
+from bakeoff.models import depth
 from bakeoff.models import weights as weight_files
 from bakeoff.models.parts import IMAGENET_MEAN, IMAGENET_STD, Net, Part, part
 from bakeoff.models.small import small_net
@@ -50,6 +51,7 @@ def check_size(recipe: Recipe, num_classes: int) -> None:
 
 
 def _small(recipe: Recipe, num_classes: int) -> Net:
+    depth.demand_none(recipe)
     module = small_net(recipe.net, num_classes)
     links = tuple(part(name, child) for name, child in module.named_children())
     return Net(recipe.model, module, links, first_conv="conv1.0", head="fc2")
@@ -61,6 +63,7 @@ def _torchvision(recipe: Recipe, num_classes: int, offline: bool) -> Net:
     if chosen is not None:
         weight_files.check_reachable(recipe.model, chosen.url, offline)
     module = torchvision_models.get_model(recipe.model, weights=chosen)
+    depth.set_in_torchvision(module, recipe)
     head = _last_linear(module)
     old = module.get_submodule(head)
     assert isinstance(old, nn.Linear)
@@ -81,7 +84,8 @@ def _timm(recipe: Recipe, num_classes: int, offline: bool) -> Net:
         )
     pretrained = recipe.weights == "imagenet"
     with weight_files.hub(name, offline=offline and pretrained):
-        module: Any = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
+        how = {"pretrained": pretrained, "num_classes": num_classes}
+        module: Any = depth.timm_model(name, recipe, **how)
     facts: dict[str, Any] = module.pretrained_cfg
     head = facts["classifier"]
     if not isinstance(head, str) or not isinstance(module.get_submodule(head), nn.Linear):
