@@ -154,7 +154,7 @@ def _work(recipe: Recipe, where: torch.device) -> Work:
     import numpy as np
     import torch
 
-    from bakeoff import machine, step
+    from bakeoff import machine, optimizers, step
     from bakeoff.inputs import from_pixels
     from bakeoff.models import zoo
     from bakeoff.models.parts import train_mode
@@ -162,7 +162,8 @@ def _work(recipe: Recipe, where: torch.device) -> Work:
     net = zoo.build(recipe, NUM_CLASSES)
     net.module.to(where).to(memory_format=torch.channels_last)
     fabric = machine.fabric(where, machine.precision(recipe.precision, where))
-    model, wrapped = fabric.setup(net.module, step.optimizer(recipe, net.module.parameters()))
+    made = optimizers.make(recipe, net.module.named_parameters())
+    model, wrapped = fabric.setup(net.module, made)
     train_mode(model)
     drawn = np.random.default_rng(0)
     pixels = drawn.integers(0, 256, (recipe.batch, recipe.size, recipe.size, 3), dtype=np.uint8)

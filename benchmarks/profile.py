@@ -91,7 +91,7 @@ def _training(
     import numpy as np
     import torch
 
-    from bakeoff import loop, machine, recipe, step
+    from bakeoff import loop, machine, optimizers, recipe
     from bakeoff.inputs import from_pixels
     from bakeoff.models import zoo
 
@@ -100,7 +100,8 @@ def _training(
     built = zoo.build(wanted, NUM_CLASSES)
     built.module.to(where).to(memory_format=torch.channels_last)
     fabric = machine.fabric(where, machine.precision(wanted.precision, where))
-    model, optimizer = fabric.setup(built.module, step.optimizer(wanted, built.module.parameters()))
+    made = optimizers.make(wanted, built.module.named_parameters())
+    model, optimizer = fabric.setup(built.module, made)
     shown, held = num_steps * batch, max(1, num_steps * batch // 4)
     drawn = np.random.default_rng(0)
     pixels = drawn.integers(0, 256, (shown + held, size, size, 3), dtype=np.uint8)

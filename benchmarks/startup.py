@@ -35,7 +35,7 @@ STAGES = {
     "check the photographs": "bakeoff.conduct.audit",
     "decode, or find decoded": "bakeoff.plan.load",
     "features of frozen parts": "bakeoff.features.cached",
-    "evaluate": "bakeoff.loop.predicted",
+    "evaluate": "bakeoff.run.predicted",
     "maps": "bakeoff.execute.keep_run_maps",
     "Grad-CAM": "bakeoff.conduct.keep_cams",
     "report": "bakeoff.conduct.write",

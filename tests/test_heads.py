@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from bakeoff import machine, step
+from bakeoff import machine, optimizers
 from bakeoff.heads import Head
 from bakeoff.heads import epochs as together
 from bakeoff.inputs import NO_AUGMENT, Inputs
@@ -63,7 +63,8 @@ def trained_alone(
     fields: dict[str, Any], seed: int, inputs: Inputs, split: dict[str, torch.Tensor]
 ) -> Training:
     fabric, layer = machine.fabric(CPU, "fp32"), start(seed)
-    model, optimizer = fabric.setup(layer, step.optimizer(recipe(fields), layer.parameters()))
+    made = optimizers.make(recipe(fields), layer.named_parameters())
+    model, optimizer = fabric.setup(layer, made)
     training = Training(model, optimizer)
     seed_of = {"order": seed, "augmentation": seed}
     list(alone(fabric, training, recipe(fields), inputs, split, seed_of))

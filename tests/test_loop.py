@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bakeoff import features, prepare, seeds, step, store
+from bakeoff import features, optimizers, prepare, seeds, step, store
 from bakeoff import run as running
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
@@ -85,7 +85,8 @@ def test_eight_photographs_are_learned_by_heart(plates: Dataset) -> None:
     rows = torch.from_numpy(plates.indices("train")[::9][:8])
     inputs = from_pixels(plates.pixels, plates.labels, net, 10, 32, NO_AUGMENT, CPU)
     fabric = running.machine.fabric(CPU, "fp32")
-    model, optimizer = fabric.setup(net.module, step.optimizer(recipe, net.module.parameters()))
+    made = optimizers.make(recipe, net.module.named_parameters())
+    model, optimizer = fabric.setup(net.module, made)
     split = {"train": rows, "validation": rows}
     seed = {"order": 0, "augmentation": 0}
     *_, last = epochs(fabric, Training(model, optimizer), recipe, inputs, split, seed)
@@ -168,7 +169,8 @@ def test_five_steps_give_the_losses_they_always_gave() -> None:
     pixels = numbers.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
     inputs = from_pixels(pixels, np.arange(40) % 10, net, 10, 32, NO_AUGMENT, CPU)
     fabric = running.machine.fabric(CPU, "fp32")
-    model, optimizer = fabric.setup(net.module, step.optimizer(recipe, net.module.parameters()))
+    made = optimizers.make(recipe, net.module.named_parameters())
+    model, optimizer = fabric.setup(net.module, made)
     one_step = step.eager(step.Work(fabric, model, optimizer, inputs, recipe, None, (40,), 40))
     batch, drawing = inputs.batch(torch.arange(40)), torch.Generator()
     losses = [one_step(batch, drawing)[0].item() / 40 for _ in range(5)]
@@ -256,10 +258,11 @@ def test_patience_stops_early(tmp_path: Path, plates: Dataset) -> None:
 
 def test_the_schedules_give_the_rates_worked_out_by_hand() -> None:
     warm = parse({"lr": 1.0, "schedule": "cosine", "warmup_epochs": 2, "epochs": 10})
-    assert [round(step.rate(warm, at), 4) for at in (1, 2, 6, 10)] == [0.5, 1.0, 0.5, 0.0]
+    assert [round(optimizers.rate(warm, at), 4) for at in (1, 2, 6, 10)] == [0.5, 1.0, 0.5, 0.0]
     stairs = parse({"lr": 1.0, "schedule": "step", "step_epochs": 7, "step_gamma": 0.1})
-    assert [round(step.rate(stairs, at), 4) for at in (0, 6.9, 7, 14)] == [1.0, 1.0, 0.1, 0.01]
-    assert step.rate(parse({"lr": 0.3}), 5) == 0.3
+    rates = [round(optimizers.rate(stairs, at), 4) for at in (0, 6.9, 7, 14)]
+    assert rates == [1.0, 1.0, 0.1, 0.01]
+    assert optimizers.rate(parse({"lr": 0.3}), 5) == 0.3
 
 
 def test_balanced_class_weights_are_scikit_learn_s() -> None:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from bakeoff import capture, machine, step, stepping
+from bakeoff import capture, machine, optimizers, step, stepping
 from bakeoff import run as running
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
@@ -95,7 +95,7 @@ def a_work(fields: dict[str, Any], where: torch.device, init: int = 0) -> step.W
     net.module.to(where).to(memory_format=torch.channels_last)
     pixels = np.random.default_rng(0).integers(0, 256, (11, 20, 20, 3), dtype=np.uint8)
     inputs = from_pixels(pixels, np.arange(11) % 10, net, 10, recipe.size, recipe.augment, where)
-    optimizer = step.optimizer(recipe, net.module.parameters())
+    optimizer = optimizers.make(recipe, net.module.named_parameters())
     model, wrapped = fabric.setup(net.module, optimizer)
     train_mode(model)
     return step.Work(fabric, model, wrapped, inputs, recipe, None, (6, 5), 11)
@@ -108,7 +108,7 @@ def stepped(one: step.Step, work: step.Work, count: int = 4) -> list[float]:
     batches = torch.arange(11).tensor_split(2)
     losses = []
     for number in range(count):
-        step.set_rate(work.optimizer, 0.01 / (number + 1))
+        optimizers.set_rate(work.optimizer, 0.01 / (number + 1))
         loss, right = one(work.inputs.batch(batches[number % 2]), drawing)
         assert 0 <= int(right) <= 6
         losses.append(loss.item())
@@ -321,7 +321,7 @@ def test_on_cuda_runs_share_a_recording_that_does_not_wait_for_the_device(way: s
         torch.cuda.set_sync_debug_mode("error")
         try:
             for _ in range(3):
-                step.set_rate(work.optimizer, 1e-3)
+                optimizers.set_rate(work.optimizer, 1e-3)
                 one(batch, drawing)
         finally:
             torch.cuda.set_sync_debug_mode("default")

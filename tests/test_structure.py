@@ -11,10 +11,10 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
-    "cli", "fields", "recipe", "study", "store", "integrity", "files", "stopping", "settings", "display",
-    "launched", "report", "tables", "judged", "render", "growth", "terminal", "figures", "evaluate",
-    "handover", "page", "evidence", "data", "paper",
-    "replication", "predict", "api", "elsewhere", "mirror",
+    "cli", "fields", "recipe", "study", "store", "integrity", "files", "stopping", "settings",
+    "display", "launched", "report", "tables", "judged", "render", "growth", "terminal", "figures",
+    "evaluate", "handover", "page", "evidence", "data", "paper", "replication", "predict", "api",
+    "elsewhere", "mirror",
 )  # fmt: skip
 ORDER = (
     {"fields"},
@@ -25,9 +25,11 @@ ORDER = (
     {"models", "evidence", "curves", "events", "paper"},
     {"inputs"},
     {"step", "streaming"},
+    {"measuring", "averaging", "optimizers"},
     {"features", "loop", "capture", "classifier", "predict"},
     {"stepping"},
     {"checkpoint", "heads", "prepare"},
+    {"head_first"},
     {"run"},
     {"together", "joining"},
     {"explain"},

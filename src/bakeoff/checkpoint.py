@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bakeoff import files, loop
+from bakeoff.models.parts import changing
 from bakeoff.ranks import ALONE, Ranks
 from bakeoff.sharded import like, optimizer_like, whole
 from bakeoff.store import Record
@@ -38,11 +39,12 @@ def save(
     content = {
         "key": key,
         "seconds": seconds,
-        "model": whole({name: t.detach() for name, t in loop.changing(training.model).items()}),
+        "model": whole({name: t.detach() for name, t in changing(training.model).items()}),
         "optimizer": whole(training.optimizer.state_dict()),
         "records": [asdict(record) for record in training.records],
         "best": whole(training.best),
         "best_epoch": training.best_epoch,
+        "average": whole(training.average),
         "under_way": _described(training.under_way, ranks),
     }
     ranks.first(_write, folder / NAME, content)
@@ -67,12 +69,14 @@ def restore(
     if content is None:
         return 0.0
     state = training.model.state_dict()
-    for name in ("model", "best"):
+    content.setdefault("average", {})  # which earlier versions did not keep
+    for name in ("model", "best", "average"):
         content[name] = {own: like(tensor, state.get(own)) for own, tensor in content[name].items()}
     training.model.load_state_dict(content["model"], strict=False)
     training.optimizer.load_state_dict(optimizer_like(content["optimizer"], training.optimizer))
     training.records = [Record(**record) for record in content["records"]]
     training.best, training.best_epoch = content["best"], content["best_epoch"]
+    training.average = content["average"]
     training.under_way = _restored(content["under_way"], where, ranks)
     return float(content["seconds"])
 

@@ -25,6 +25,7 @@ from bakeoff.models import config as configs
 from bakeoff.models import folder as model_folder
 from bakeoff.models.config import Trust
 from bakeoff.models.parts import Net
+from bakeoff.models.views import averaged
 from bakeoff.recipe import Recipe
 
 BATCH = 32
@@ -92,6 +93,11 @@ class Classifier:
             shares = iter(self.probabilities(np.stack(good)) if good else ())
             yield from (each if isinstance(each, DecodeError) else next(shares) for each in batch)
 
+    @property
+    def answering(self) -> torch.nn.Module:
+        """The net as it answers: over the recipe's views, (B, 3, S, S) -> (B, C)."""
+        return averaged(self.net.module, self.recipe.views)
+
     def threshold(self, accept_error: float | None) -> float:
         """Return the least probability of an answer; 0 where none is to be held back."""
         if accept_error is None:
@@ -110,7 +116,7 @@ class Classifier:
     def logits(self, pixels: Pixels) -> NDArray[np.float32]:
         """Return the logits (B, C) of stored pixels (B, S, S, 3), computed in fp32."""
         images = seen(pixels, self.net, self.recipe.size, self.device)
-        logits: torch.Tensor = self.net.module(images)
+        logits: torch.Tensor = self.answering(images)
         return logits.float().cpu().numpy()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +21,23 @@ from torch import Tensor
 from bakeoff.files import aside
 from bakeoff.inputs import NO_AUGMENT, Inputs
 from bakeoff.models.parts import Net, through
+from bakeoff.models.views import COUNTS
 from bakeoff.recipe import digest
 
 BATCH = 128
 MOST_BYTES = 200 * 1024  # of a photograph's features: those of ResNet-18's layer3 at 224 px
 
 
-def worth_keeping(fabric: Fabric, net: Net, prefix: int, inputs: Inputs) -> bool:
+def worth_keeping(
+    fabric: Fabric, net: Net, prefix: int, inputs: Inputs, views: str = "one"
+) -> bool:
     """Whether the prefix's outputs are small enough to be kept instead of computed anew.
 
     Those of a first convolution are ten times the photograph: keeping them would fill memory and
     disk, and save little.
     """
     net.module.eval()
-    outputs = _outputs(fabric, net, prefix, inputs, torch.arange(1))
+    outputs = _outputs(fabric, net, prefix, inputs, torch.arange(1), views)
     return outputs.numel() * outputs.element_size() <= MOST_BYTES
 
 
@@ -44,25 +48,28 @@ def cached(
     inputs: Inputs,
     *,
     key: tuple[object, ...],
+    views: str = "one",
     folder: Path,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Inputs:
     """Return `inputs` with the outputs of the first `prefix` parts as rows, (N, …) float32.
 
+    Of several `views` they are (N, V, …), and training sees one of them at random at each showing.
     `key` names start weights, photographs, geometry and precision; the prefix is added to it. On
     the CPU the rows are mapped from the file, so they take page cache and no memory.
     """
     assert inputs.augment == NO_AUGMENT
-    name = digest([part.name for part in net.parts[:prefix]], net.name, inputs.size, *key)
+    several = () if views == "one" else (views,)
+    name = digest([part.name for part in net.parts[:prefix]], net.name, inputs.size, *several, *key)
     path = folder / f"{name}.npy"
     rows = _kept(path, len(inputs.labels))
     if rows is None:
         with aside(path) as temporary:
-            _compute(temporary, fabric, net, prefix, inputs, on_progress)
+            _compute(temporary, fabric, net, prefix, inputs, views, on_progress)
         rows = _kept(path, len(inputs.labels))
         assert rows is not None, path
     os.utime(path)
-    return inputs.of(rows)
+    return replace(inputs.of(rows), num_views=COUNTS[views])
 
 
 def _kept(path: Path, count: int) -> Tensor | None:
@@ -80,6 +87,7 @@ def _compute(
     net: Net,
     prefix: int,
     inputs: Inputs,
+    views: str,
     on_progress: Callable[[str, int, int], None] | None,
 ) -> None:
     """Write every photograph's features to `path`, batch after batch."""
@@ -87,7 +95,7 @@ def _compute(
     total = len(inputs.labels)
     rows: np.memmap | None = None
     for indices in torch.split(torch.arange(total), min(BATCH, inputs.largest_batch)):
-        outputs = _outputs(fabric, net, prefix, inputs, indices).numpy()
+        outputs = _outputs(fabric, net, prefix, inputs, indices, views).numpy()
         if rows is None:
             shape = (total, *outputs.shape[1:])
             rows = open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
@@ -98,6 +106,10 @@ def _compute(
         rows.flush()
 
 
-def _outputs(fabric: Fabric, net: Net, prefix: int, inputs: Inputs, indices: Tensor) -> Tensor:
+def _outputs(
+    fabric: Fabric, net: Net, prefix: int, inputs: Inputs, indices: Tensor, views: str
+) -> Tensor:
+    batch, parts = inputs.batch(indices), net.parts[:prefix]
     with fabric.autocast(), torch.no_grad():
-        return through(net.parts[:prefix], inputs.plain(indices)).float().cpu()
+        found = [through(parts, view).float().cpu() for view in inputs.views(batch, views)]
+    return found[0] if views == "one" else torch.stack(found, dim=1)

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from bakeoff import seeds, step
+from bakeoff import optimizers, seeds, step
 from bakeoff.inputs import Inputs
-from bakeoff.loop import Rows, clean_sample, rank
+from bakeoff.loop import rank
+from bakeoff.measuring import Rows, clean_sample
 from bakeoff.recipe import Recipe
 from bakeoff.store import Record
 
@@ -116,7 +117,7 @@ def _blocks(
                 places=None if whole else torch.tensor(places, device=where),
                 weight=weight,
                 bias=bias,
-                optimizer=step.optimizer(recipe, [weight, bias]),
+                optimizer=optimizers.make(recipe, [("weight", weight), ("bias", bias)]),
                 loss=step.losses_of(recipe, inputs.targets(rows), inputs.num_classes),
                 losses=torch.zeros(math.ceil(len(rows) / recipe.batch), len(own), device=where),
                 right=torch.zeros(len(own), device=where),
@@ -137,7 +138,8 @@ def _show_all(
     for number, indices in enumerate(shuffled.tensor_split(steps, dim=1)):  # (orders, B)
         images, targets = inputs.plain(indices), inputs.targets(indices)
         for block in blocks:
-            step.set_rate(block.optimizer, step.rate(block.heads[0].recipe, epoch + number / steps))
+            rate = optimizers.rate(block.heads[0].recipe, epoch + number / steps)
+            optimizers.set_rate(block.optimizer, rate)
             _step(block, number, *_own(block, images, targets))
 
 

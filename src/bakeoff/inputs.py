@@ -7,6 +7,7 @@ either way a batch is gathered by index, so that order, split and epochs are onl
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from bakeoff.augment import augment, mix
 from bakeoff.data.window import Shards
 from bakeoff.machine import free_bytes, quiet
 from bakeoff.models.parts import Net
+from bakeoff.models.views import views
 from bakeoff.ranks import ALONE, Ranks
 from bakeoff.recipe import Augment
 
@@ -50,6 +52,8 @@ class Inputs:
     rows          : (N, S, S, 3) uint8 pixels, or (N, …) float features
     labels        : (N,) int64, on the device
     size          : pixels a side the net sees (unused for features)
+    drawn_size    : pixels a side it sees while it learns, by default `size`
+    num_views     : of how many views there are features; their rows are (N, V, …) if several
     mean, std     : (3, 1, 1), for pixels in 0..1
     streamed      : the rows do not fit; they are read ahead of the step that needs them
     largest_batch : how many rows are evaluated at once, at most (see `models.limits`)
@@ -69,6 +73,8 @@ class Inputs:
     largest_batch: int = sys.maxsize
     shards: Shards | None = None
     ranks: Ranks = ALONE
+    drawn_size: int = 0
+    num_views: int = 1
 
     @property
     def dtype(self) -> torch.dtype:
@@ -129,14 +135,26 @@ class Inputs:
 
     def seen(self, batch: Batch) -> Tensor:
         """Return a batch as evaluation sees it: features, or (B, 3, size, size) normalised."""
-        return self._prepared(batch.rows, NO_AUGMENT, torch.Generator(self.device))
+        if self.are_features:
+            return batch.rows if self.num_views == 1 else batch.rows[:, 0]
+        return self._prepared(batch.rows, NO_AUGMENT, self.size, torch.Generator(self.device))
+
+    def views(self, batch: Batch, kind: str) -> Iterator[Tensor]:
+        """Yield what `seen` returns for each view of a batch (see `models.views`)."""
+        if self.are_features:
+            yield from batch.rows.unbind(1)
+        else:
+            yield from views(self.seen(batch), kind)
 
     def drawn(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return a batch augmented, and its targets: (B,) labels, or (B, C) shares if mixed.
 
         Of several processes each has its own rows, as they would be among all.
         """
-        images = self._prepared(batch.rows, self.augment, generator, batch.among)
+        if self.are_features:
+            return self._one_view(batch.rows, generator), batch.labels
+        size = self.drawn_size or self.size
+        images = self._prepared(batch.rows, self.augment, size, generator, batch.among)
         targets = batch.labels
         if self.augment.mixup or self.augment.cutmix:
             return mix(
@@ -154,20 +172,27 @@ class Inputs:
         """Return the labels (B,) of `indices`."""
         return self.labels[indices.to(self.device)]
 
+    def _one_view(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Choose one view of each photograph at random."""
+        if self.num_views == 1:
+            return rows
+        uniform = torch.rand(len(rows), generator=generator, device=rows.device)
+        chosen = (uniform * self.num_views).long().clamp(max=self.num_views - 1)
+        return rows[torch.arange(len(rows), device=rows.device), chosen]
+
     def _prepared(
         self,
         rows: Tensor,
         policy: Augment,
+        size: int,
         generator: torch.Generator,
         among: tuple[Tensor, int] | None = None,
     ) -> Tensor:
-        if self.are_features:
-            return rows
         pixels = rows.permute(0, 3, 1, 2)  # (B, 3, S, S) uint8, channels-last
         images = augment(
             pixels,
             policy.policy,
-            self.size,
+            size,
             generator,
             erase=policy.erase,
             exact=policy.exact,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -13,15 +13,14 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bakeoff import seeds, step, streaming
+from bakeoff import optimizers, seeds, step, streaming
+from bakeoff.averaging import Average
 from bakeoff.inputs import Inputs
-from bakeoff.models.parts import train_mode
+from bakeoff.measuring import Rows, clean_sample, measured
+from bakeoff.models.parts import changing, train_mode
 from bakeoff.recipe import Recipe
 from bakeoff.stopping import undivided
 from bakeoff.store import Record
-
-Rows = Tensor
-"""Which photographs: (n,) int64 indices into the inputs."""
 
 OnStep = Callable[[int, int], None]
 
@@ -50,7 +49,8 @@ class UnderWay:
 class Training:
     """All that changes while a net learns, and so all that is needed to go on.
 
-    `whole` is False only while a step changes it.
+    `average` is the mean of its weights, where the recipe wants one. `whole` is False only while a
+    step changes it.
     """
 
     model: nn.Module
@@ -58,6 +58,7 @@ class Training:
     records: list[Record] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
+    average: dict[str, Tensor] = field(default_factory=dict)
     under_way: UnderWay | None = None
     whole: bool = True
 
@@ -87,37 +88,56 @@ def epochs(
     """
     weight = step.class_weights(recipe, inputs.targets(split["train"]), inputs.num_classes)
     images = len(split["train"])
-    work = fabric, training.model, training.optimizer, inputs, recipe, weight
-    one_step = make(step.Work(*work, step.sizes(images, recipe.batch), images * recipe.epochs))
+    counts = step.sizes(images, recipe.batch), images * recipe.epochs
     sample = clean_sample(split, seed["order"])
+    one_step, average = None, _average(training, recipe)
     while training.epoch < recipe.epochs and not _out_of_patience(training, recipe):
-        shown = _one_epoch(training, one_step, recipe, inputs, split["train"], seed, on_step)
-        began = perf_counter()
-        clean_loss, clean_accuracy = measured(training.model, inputs, sample, recipe.batch)
-        val_loss, val_accuracy = measured(training.model, inputs, split["validation"], recipe.batch)
-        if not math.isfinite(val_loss):
-            raise NotFiniteError(f"the net gives no numbers after epoch {training.epoch + 1}")
-        record = Record(
-            epoch=training.epoch + 1,
-            lr=shown.lr,
-            train_loss=shown.losses.sum().item() / images,
-            train_accuracy=shown.right.item() / images,
-            clean_loss=clean_loss,
-            clean_accuracy=clean_accuracy,
-            clean_images=len(sample),
-            validation_loss=val_loss,
-            validation_accuracy=val_accuracy,
-            seconds=shown.seconds + perf_counter() - began,
-            images_per_second=images / shown.seconds,
-        )
-        with undivided():
-            _remember(training, record)
+        if one_step is None or inputs.drawn_size != recipe.size_at(training.epoch):
+            inputs = replace(inputs, drawn_size=recipe.size_at(training.epoch))
+            work = fabric, training.model, training.optimizer, inputs, recipe, weight
+            one_step = make(step.Work(*work, *counts))
+        learn = one_step, average, recipe, inputs, split["train"], seed, on_step
+        shown = _one_epoch(training, *learn)
+        with average.shown():
+            record = _record(training, shown, recipe, inputs, sample, split)
+            with undivided():
+                _remember(training, record)
         yield record
+
+
+def _record(
+    training: Training,
+    shown: UnderWay,
+    recipe: Recipe,
+    inputs: Inputs,
+    sample: Rows,
+    split: Mapping[str, Rows],
+) -> Record:
+    """Measure the net after an epoch, on a `sample` of what it learnt from and on validation."""
+    began, images, held = perf_counter(), len(split["train"]), split["validation"]
+    clean_loss, clean_accuracy = measured(training.model, inputs, sample, recipe.batch)
+    val_loss, val_accuracy = measured(training.model, inputs, held, recipe.batch)
+    if not math.isfinite(val_loss):
+        raise NotFiniteError(f"the net gives no numbers after epoch {training.epoch + 1}")
+    return Record(
+        epoch=training.epoch + 1,
+        lr=shown.lr,
+        train_loss=shown.losses.sum().item() / images,
+        train_accuracy=shown.right.item() / images,
+        clean_loss=clean_loss,
+        clean_accuracy=clean_accuracy,
+        clean_images=len(sample),
+        validation_loss=val_loss,
+        validation_accuracy=val_accuracy,
+        seconds=shown.seconds + perf_counter() - began,
+        images_per_second=images / shown.seconds,
+    )
 
 
 def _one_epoch(
     training: Training,
     one_step: step.Step,
+    average: Average,
     recipe: Recipe,
     inputs: Inputs,
     rows: Rows,
@@ -135,9 +155,10 @@ def _one_epoch(
         for number, batch in enumerate(stream, now.step):
             with undivided():
                 training.whole = False
-                now.lr = step.rate(recipe, epoch + number / len(batches))
-                step.set_rate(training.optimizer, now.lr)
+                now.lr = optimizers.rate(recipe, epoch + number / len(batches))
+                optimizers.set_rate(training.optimizer, now.lr)
                 loss, right = inputs.ranks.totals(*one_step(batch, now.drawing))
+                average.update(epoch * len(batches) + number + 1)
                 now.losses[number] = loss
                 now.right += right
                 now.step, now.seconds = number + 1, perf_counter() - began
@@ -147,6 +168,14 @@ def _one_epoch(
             if on_step:
                 on_step(now.step, len(batches))
     return now
+
+
+def _average(training: Training, recipe: Recipe) -> Average:
+    """Begin the mean of the weights, or go on with it; of nothing where the recipe wants none."""
+    own = changing(training.model) if recipe.ema else {}
+    if own and not training.average:
+        training.average = {name: tensor.detach().clone() for name, tensor in own.items()}
+    return Average(own, training.average, recipe.ema)
 
 
 def _begun(training: Training, inputs: Inputs, steps: int, seed: int) -> UnderWay:
@@ -173,43 +202,6 @@ def demand_finite(training: Training) -> None:
         raise NotFiniteError(
             f"the loss became {loss} at step {number} of epoch {training.epoch + 1}"
         )
-
-
-def predicted(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> Tensor:
-    """Return the logits (n, C), float32 on the CPU, of `rows` in eval mode, in their order."""
-    model.eval()
-    ranks, order = inputs.ranks, torch.split(rows, min(2 * batch, inputs.largest_batch))
-    with torch.no_grad(), streaming.in_order(inputs, ranks.parts(order)) as stream:
-        return ranks.joined((model(inputs.seen(part)).float() for part in stream), order)
-
-
-def measured(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> tuple[float, float]:
-    """Return mean cross-entropy (nats) and accuracy (0..1) of `rows` in eval mode."""
-    logits, labels = predicted(model, inputs, rows, batch), inputs.targets(rows).cpu()
-    loss = nn.functional.cross_entropy(logits, labels).item()
-    return loss, (logits.argmax(1) == labels).double().mean().item()
-
-
-def clean_sample(split: Mapping[str, Rows], seed: int) -> Rows:
-    """Choose the training photographs that are measured cleanly each epoch: as many as validation.
-
-    A fixed random choice; measuring all of them would cost a third of the training again.
-    """
-    rows = split["train"]
-    count = min(len(rows), len(split["validation"]))
-    chosen = torch.randperm(len(rows), generator=seeds.generator("sample", seed))[:count]
-    return rows[chosen.sort().values]
-
-
-def changing(model: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors that training alters, by their names in the state dict.
-
-    They are the parameters that learn, and every buffer. `named_parameters` would not do: what
-    Fabric wraps has other names there than the ones that are loaded.
-    """
-    state = model.state_dict(keep_vars=True)
-    frozen = {id(p) for p in model.parameters() if not p.requires_grad}
-    return {name: tensor for name, tensor in state.items() if id(tensor) not in frozen}
 
 
 def _remember(training: Training, record: Record) -> None:

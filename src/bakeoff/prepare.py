@@ -13,12 +13,13 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
-from bakeoff import features, loop, machine, seeds, step
+from bakeoff import features, loop, machine, optimizers, seeds
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
 from bakeoff.data.photographs import SPLITS
 from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels, share_of
 from bakeoff.models import limits, norms, weights, zoo
+from bakeoff.models.depths import depths
 from bakeoff.models.parts import Net, freeze, frozen_prefix, tail
 from bakeoff.ranks import ALONE, Ranks
 from bakeoff.recipe import Recipe
@@ -83,8 +84,8 @@ def prepare(job: Job) -> Prepared:
         )
         inputs = replace(inputs, largest_batch=limits.largest_batch(recipe, classes))
     prefix = frozen_prefix(net, frozen) if recipe.augment == NO_AUGMENT and not ranks.shards else 0
-    if prefix and features.worth_keeping(fabric, net, prefix, inputs):
-        inputs = ranks.first_here(lambda: _features(job, fabric, net, prefix, inputs))
+    if prefix and features.worth_keeping(fabric, net, prefix, inputs, recipe.views):
+        inputs = ranks.first_here(lambda: features_of(job, fabric, net, prefix, inputs))
     else:
         prefix = 0
     learning = tail(net, prefix)
@@ -95,13 +96,18 @@ def prepare(job: Job) -> Prepared:
         inputs = replace(inputs, ranks=ranks)
     with machine.quiet():
         model = fabric.setup_module(learning)
-    optimizer = step.optimizer(recipe, net.module.parameters())
+    optimizer = optimizers.make(recipe, net.module.named_parameters(), depths(net))
     wrapped = cast(Optimizer, fabric.setup_optimizers(optimizer))
     return Prepared(fabric, net, frozen, inputs, loop.Training(model, wrapped))
 
 
-def _features(job: Job, fabric: Fabric, net: Net, prefix: int, inputs: Inputs) -> Inputs:
-    """Return `inputs` with the outputs of the net's first `prefix` parts as rows."""
+def features_of(
+    job: Job, fabric: Fabric, net: Net, prefix: int, inputs: Inputs, views: str | None = None
+) -> Inputs:
+    """Return `inputs` with the outputs of the net's first `prefix` parts as rows.
+
+    They are those of the recipe's views, if no others are asked for.
+    """
     recipe = job.run.row.recipe
     start = weights.digest(recipe.weights)
     drawn = job.run.seeds["init"] if start == "none" else None
@@ -111,6 +117,7 @@ def _features(job: Job, fabric: Fabric, net: Net, prefix: int, inputs: Inputs) -
         prefix,
         inputs,
         key=(start, drawn, job.dataset.digests, recipe.side, job.precision),
+        views=views or recipe.views,
         folder=cache_dir() / "features",
         on_progress=job.on_progress,
     )

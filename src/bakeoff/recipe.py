@@ -85,11 +85,27 @@ class Recipe(_Data):
     drop_path: Annotated[
         float | None, Field(ge=0, lt=1, description="of the deepest; unset: what the net has")
     ] = None
+    train_size: Annotated[
+        int | None, Field(ge=16, le=1024, description="pixels a side while training, if fewer")
+    ] = None
+    grow_from: Annotated[
+        int | None, Field(ge=16, le=1024, description="pixels a side in the first epoch")
+    ] = None
     augment: Augment = Augment()
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Positive = 1e-3
     momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd")] = 0.9
     weight_decay: NotNegative = 0.0
+    decay_norms: Annotated[bool, Field(description="weight decay on biases and norms too")] = True
+    layer_decay: Annotated[
+        float, Field(gt=0, le=1, description="the rate, times this a layer below the head")
+    ] = 1.0
+    ema: Annotated[
+        float, Field(ge=0, lt=1, description="how much of the weights' mean a step keeps")
+    ] = 0.0
+    head_epochs: Annotated[
+        int, Field(ge=0, le=100_000, description="first on the head alone, on fixed features")
+    ] = 0
     schedule: Literal["constant", "step", "cosine"] = "constant"
     warmup_epochs: NotNegative = 0.0
     step_epochs: Annotated[int, Field(ge=1, le=100_000)] = 7
@@ -105,6 +121,9 @@ class Recipe(_Data):
         int | None, Field(ge=1, description="epochs without a better one before stopping")
     ] = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    views: Annotated[
+        Literal["one", "flip", "crops"], Field(description="over which answers are averaged")
+    ] = "one"
 
     @model_validator(mode="before")
     @classmethod
@@ -125,7 +144,39 @@ class Recipe(_Data):
             raise ValueError(f"net: only {' and '.join(SMALL_NETS)} have options, not {self.model}")
         if self.stored is not None and self.stored < self.size:
             raise ValueError(f"stored: {self.stored} is smaller than size {self.size}")
+        if self.head_epochs and (self.weights == "none" or "backbone" in self.freeze):
+            raise ValueError(
+                f"head_epochs: {self.head_epochs} needs start weights, and a backbone that learns "
+                "afterwards; allowed here: 0"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _sizes_follow(self) -> Recipe:
+        limit = "size", self.size
+        for name in ("train_size", "grow_from"):
+            if (asked := getattr(self, name)) is None:
+                continue
+            if asked > limit[1]:
+                raise ValueError(f"{name}: {asked} is larger than {limit[0]} {limit[1]}")
+            if self.augment.policy == "none":
+                raise ValueError(
+                    f"{name}: {asked} needs an augment.policy that crops; "
+                    "allowed: standard, report, report_jitter, trivial"
+                )
+            limit = name, asked
+        return self
+
+    def size_at(self, epoch: int) -> int:
+        """Return the pixels a side that the net is trained on in `epoch` (0 is the first).
+
+        They grow evenly, in steps of 16, and are whole for the last quarter of the epochs.
+        """
+        whole = self.train_size or self.size
+        if self.grow_from is None:
+            return whole
+        share = min(1.0, epoch / max(1.0, 0.75 * (self.epochs - 1)))
+        return min(whole, 16 * round((self.grow_from + share * (whole - self.grow_from)) / 16))
 
     @property
     def side(self) -> int:

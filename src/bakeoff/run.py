@@ -11,8 +11,9 @@ from time import monotonic, perf_counter
 import numpy as np
 import torch
 
-from bakeoff import checkpoint, loop, machine, store
+from bakeoff import checkpoint, head_first, loop, machine, store
 from bakeoff.data.dataset import Dataset
+from bakeoff.measuring import measured, predicted
 from bakeoff.models import folder as model_folder
 from bakeoff.models import weights
 from bakeoff.models.parts import Net
@@ -99,6 +100,8 @@ def _attempt(job: Job) -> Iterator[Record]:
     before = proof(prepared.net, prepared.frozen)
     key = {"identity": job.identity, "precision": job.precision}
     clock = checkpoint.restore(job.folder, training, job.where, ranks, **key) - began
+    if recipe.head_epochs and not training.records and not training.under_way:
+        head_first.train(job, prepared)
     ranks.first(store.write_records, job.folder, training.records)
     split = split_of(job.dataset, recipe, job.run.seeds["order"])
     _demand_enough(split["train"], recipe.batch, ranks)
@@ -181,11 +184,12 @@ def finish(
     unchanged = proof(net, prepared.frozen) == before
     if not unchanged:
         raise loop.TrainingError("frozen tensors changed during training: this is a defect")
-    loss, accuracy = loop.measured(training.model, prepared.inputs, split["train"], recipe.batch)
+    loss, accuracy = measured(training.model, prepared.inputs, split["train"], recipe.batch)
     ids = np.array(dataset.photographs.paths)
     predictions: dict[store.Split, Predictions] = {}
     for name in ("validation", "test"):
-        logits = loop.predicted(training.model, prepared.inputs, split[name], recipe.batch)
+        what = training.model, prepared.inputs, split[name], recipe.batch
+        logits = predicted(*what, recipe.views)
         rows = split[name].numpy()
         predictions[name] = Predictions(ids[rows], dataset.labels[rows], logits.numpy())
     tensors = whole(net.module.state_dict())

@@ -1,4 +1,4 @@
-"""One optimisation step, and what decides it: optimiser, rate and loss.
+"""One optimisation step, and the loss that decides it.
 
 `eager` and `compiled` make a step; `capture` makes one that a GPU replays, and chooses among them.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from bakeoff.inputs import Batch, Inputs
 from bakeoff.recipe import Recipe
@@ -47,48 +47,6 @@ class Work:
 
 
 Make = Callable[[Work], Step]
-
-
-def optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Return the recipe's optimiser over the parameters that learn."""
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    if recipe.optimizer == "sgd":
-        return SGD(
-            learning,
-            recipe.lr,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.momentum > 0,
-            fused=True,
-        )
-    kind = Adam if recipe.optimizer == "adam" else AdamW
-    return kind(learning, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-
-
-def rate(recipe: Recipe, epochs_done: float) -> float:
-    """Return the learning rate after `epochs_done` epochs (fractions count).
-
-    Warm-up is linear; `cosine` is half a cosine from there to zero at the last epoch (Loshchilov
-    and Hutter, SGDR, 2017); `step` multiplies by `step_gamma` every `step_epochs`.
-    """
-    if epochs_done < recipe.warmup_epochs:
-        return recipe.lr * max(epochs_done, 0.01) / recipe.warmup_epochs
-    if recipe.schedule == "step":
-        return recipe.lr * recipe.step_gamma ** int(epochs_done // recipe.step_epochs)
-    if recipe.schedule == "cosine":
-        length = max(recipe.epochs - recipe.warmup_epochs, 1e-9)
-        share = (epochs_done - recipe.warmup_epochs) / length
-        return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    return recipe.lr
-
-
-def set_rate(optimizer_: Optimizer, lr: float) -> None:
-    """Give every parameter group the rate `lr`; a rate that is a tensor keeps its place."""
-    for group in optimizer_.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr)
-        else:
-            group["lr"] = lr
 
 
 def sizes(num_images: int, batch: int) -> tuple[int, ...]:

@@ -172,6 +172,7 @@ def _kind(work: Work) -> tuple[Any, ...]:
         None if work.weight is None else tuple(work.weight.tolist()),
         work.sizes,
         (inputs.device, inputs.dtype, inputs.rows.shape[1:], inputs.num_classes),
+        (inputs.drawn_size, inputs.num_views),
         tuple(chain(inputs.mean.flatten().tolist(), inputs.std.flatten().tolist())),
         tuple((t.shape, t.dtype, t.requires_grad) for t in capture.tensors(work.model)),
     )

@@ -19,7 +19,7 @@ from bakeoff import heads, integrity, loop, machine, seeds, store
 from bakeoff.data.dataset import Dataset
 from bakeoff.inputs import NO_AUGMENT
 from bakeoff.models import zoo
-from bakeoff.models.parts import Net, frozen_prefix
+from bakeoff.models.parts import Net, changing, frozen_prefix
 from bakeoff.prepare import Job, Prepared, prepare, proof, split_of
 from bakeoff.recipe import Recipe
 from bakeoff.run import finish
@@ -30,6 +30,7 @@ OWN = (
     "optimizer",
     "momentum",
     "weight_decay",
+    "decay_norms",
     "schedule",
     "warmup_epochs",
     "step_epochs",
@@ -50,8 +51,8 @@ def head_size(recipe: Recipe, net: Net, frozen: frozenset[str]) -> int | None:
     None for every other run, which has to be trained by itself.
     """
     last = net.parts[-1].module
-    fixed = recipe.weights != "none" and recipe.augment == NO_AUGMENT
-    whole = recipe.patience is None and recipe.train_share == 1
+    fixed = recipe.weights != "none" and recipe.augment == NO_AUGMENT and recipe.views == "one"
+    whole = recipe.patience is None and recipe.train_share == 1 and not recipe.ema
     alone = frozen_prefix(net, frozen) == len(net.parts) - 1
     if fixed and whole and alone and isinstance(last, nn.Linear) and last.bias is not None:
         return last.in_features
@@ -148,7 +149,7 @@ def _start(job: Job) -> tuple[Tensor, Tensor]:
 def _with_head(prepared: Prepared, head: heads.Head) -> Prepared:
     """Return `prepared` as if its net had been trained by itself to where `head` is."""
     model = prepared.training.model
-    weight, bias = loop.changing(model)
+    weight, bias = changing(model)
     training = loop.Training(
         model,
         prepared.training.optimizer,

@@ -59,7 +59,7 @@ def export(
     chosen, source = _photographs(photographs)
     golden = _golden(chosen)
     example = parity.batch_of(classifier, golden[0], whole=whole)
-    module = Whole(classifier).eval() if whole else classifier.net.module
+    module = Whole(classifier).eval() if whole else classifier.answering
     folder = classifier.folder / "export"
     progress("tracing", 0, 0)
     with aside(folder / runtime.file) as temporary:

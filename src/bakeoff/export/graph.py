@@ -30,7 +30,7 @@ class Whole(nn.Module):
         self.mean: Tensor
         self.std: Tensor
         net, recipe, trust = classifier.net, classifier.recipe, classifier.trust
-        self.net = net.module
+        self.net = classifier.answering
         self.side, self.size = recipe.side, recipe.size
         self.temperature = trust.temperature if trust else 1.0
         self.register_buffer("mean", torch.tensor(net.mean)[:, None, None])

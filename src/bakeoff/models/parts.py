@@ -94,6 +94,17 @@ def drops_paths(module: nn.Module) -> bool:
     return any(depth.share(path) > 0 and id(path) not in still for path in module.modules())
 
 
+def changing(model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors that training alters, by their names in the state dict.
+
+    They are the parameters that learn, and every buffer. `named_parameters` would not do: what
+    Fabric wraps has other names there than the ones that are loaded.
+    """
+    state = model.state_dict(keep_vars=True)
+    frozen = {id(p) for p in model.parameters() if not p.requires_grad}
+    return {name: tensor for name, tensor in state.items() if id(tensor) not in frozen}
+
+
 def frozen_prefix(net: Net, frozen: frozenset[str]) -> int:
     """Return how many parts at the start of the chain give the same output in every epoch.
 
