@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from bakeoff import files, integrity, machine, stepping, store
+from bakeoff import files, head_first, integrity, machine, stepping, store
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.fields import RecipeError
 from bakeoff.joining import joined
@@ -158,4 +158,5 @@ def _check(recipe: Recipe, num_classes: int, where: torch.device, offline: bool)
             f"drop_path: {recipe.drop_path:g} changes nothing with freeze "
             f"{', '.join(recipe.freeze)}, as frozen paths are not dropped; allowed here: 0"
         )
+    head_first.check(recipe, net, joined().size)
     return head_size(recipe, net, frozen)

@@ -41,6 +41,7 @@ WORTH_COMPILING = 4e16  # operations of a run: a fifth of their time, saved, is 
 FREE = (
     "lr", "schedule", "warmup_epochs", "step_epochs", "step_gamma",
     "epochs", "batch", "train_share", "patience", "stored",
+    "ema", "head_epochs", "train_size", "grow_from", "views",
 )  # fmt: skip
 """What may differ between runs that share a step."""
 
