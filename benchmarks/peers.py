@@ -82,23 +82,29 @@ def trained(contender: Contender, job: Job, work: Path, python: str) -> dict[str
     with tempfile.TemporaryDirectory(dir=work) as place:
         folder = Path(place)
         (folder / "job.json").write_text(json.dumps(asdict(given)), encoding="utf-8")
-        caches = {"BAKEOFF_CACHE": "bakeoff", "HF_HOME": "huggingface", "TMPDIR": "temporary"}
-        places = {name: str(folder / below) for name, below in caches.items()}
-        Path(places["TMPDIR"]).mkdir()
         call = [python if peer else sys.executable, "-m", "benchmarks.contenders", contender.name]
-        done = subprocess.run(
-            [*call, str(folder / "job.json"), place, str(time.time())],
-            cwd=folder,
-            env=harness.environment(**places, HF_HUB_OFFLINE="1"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = alone([*call, str(folder / "job.json"), place, str(time.time())], folder)
         if done.returncode:
             return {"error": reason(done.stderr)}
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         reached = accuracy(job, load_file(folder / "model.safetensors"))
     return {**scaled(result["seconds"], epochs, job.epochs), "accuracy": reached, **result}
+
+
+def alone(call: Sequence[str], folder: Path, lines: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `call` in `folder`, with caches of its own there and `lines` to read; it may fail."""
+    caches = {"BAKEOFF_CACHE": "bakeoff", "HF_HOME": "huggingface", "TMPDIR": "temporary"}
+    places = {name: str(folder / below) for name, below in caches.items()}
+    Path(places["TMPDIR"]).mkdir(exist_ok=True)
+    return subprocess.run(
+        call,
+        cwd=folder,
+        env=harness.environment(**places, HF_HUB_OFFLINE="1"),
+        input=lines,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def reason(stderr: str) -> str:

@@ -160,7 +160,7 @@ def test_every_contender_is_a_module_with_a_train_of_a_job_and_a_clock() -> None
 
 
 def test_the_help_of_every_command_answers() -> None:
-    for name in ("peers", "step", "memory", "startup", "heads", "gpu"):
+    for name in ("peers", "contests", "step", "memory", "startup", "heads", "gpu"):
         call = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
         done = subprocess.run(
             call, env=harness.environment(), capture_output=True, text=True, check=False
