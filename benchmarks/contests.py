@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def contest(name: str, options: argparse.Namespace, place: Path) -> Path:
     """Let the contenders train on one data set in turn; return the file of results."""
     counts = (sets.QUICK if options.quick else sets.SETS)[name]
-    judged = sets.QUICK_TEST if options.quick else None
-    drawn = sets.draw(options.data, counts, place / "photographs", options.seed, judged)
+    per_class = sets.QUICK_TEST if options.quick else None
+    drawn = sets.draw(options.data, counts, place / "photographs", options.seed, per_class)
     _read_once(drawn)
     settings = {
         "minutes": options.minutes,
@@ -63,7 +63,7 @@ def contest(name: str, options: argparse.Namespace, place: Path) -> Path:
         results[contender] = _held(contender, drawn, options, folder)
         said = results[contender].get("error") or f"{100 * results[contender]['accuracy']:.1f} %"
         print(f"{name}: {contender}: {said}", file=sys.stderr, flush=True)
-        path = harness.write(title, settings, compared(results), options.out)
+        harness.write(title, settings, compared(results), options.out)
     path = harness.write(title, settings, compared(results), options.out)
     _show(f"{name}, {options.minutes:g} minutes, {len(drawn.test)} test", compared(results))
     return path
@@ -138,12 +138,11 @@ def _held(contender: str, drawn: sets.Drawn, options: argparse.Namespace, folder
         else:
             python = options.peers_python
             result, answers = entries.peer(contender, task, seconds, folder, photographs, python)
-    except RuntimeError as error:
+        reached = judged(answers, drawn.test)
+    except (RuntimeError, OSError, ValueError) as error:
         return {"error": str(error), "date": date.today().isoformat()}
     within = result["seconds"] <= TOLERANCE * seconds
-    return {"date": date.today().isoformat(), **result, "within": within} | judged(
-        answers, drawn.test
-    )
+    return {"date": date.today().isoformat(), **result, "within": within, **reached}
 
 
 def _read_once(drawn: sets.Drawn) -> None:

@@ -30,6 +30,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.jobs import JOBS, QUICK, Job, accuracy, prepare
 
 OURS = "bakeoff"
+CACHES = {"BAKEOFF_CACHE": "bakeoff", "HF_HOME": "huggingface"}
 EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)\b")
 
 
@@ -92,19 +93,22 @@ def trained(contender: Contender, job: Job, work: Path, python: str) -> dict[str
 
 
 def alone(call: Sequence[str], folder: Path, lines: str = "") -> subprocess.CompletedProcess[str]:
-    """Run `call` in `folder`, with caches of its own there and `lines` to read; it may fail."""
-    caches = {"BAKEOFF_CACHE": "bakeoff", "HF_HOME": "huggingface", "TMPDIR": "temporary"}
-    places = {name: str(folder / below) for name, below in caches.items()}
-    Path(places["TMPDIR"]).mkdir(exist_ok=True)
-    return subprocess.run(
-        call,
-        cwd=folder,
-        env=harness.environment(**places, HF_HUB_OFFLINE="1"),
-        input=lines,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run `call` in `folder`, with caches of its own there and `lines` to read; it may fail.
+
+    What is temporary lies at a short path: loader workers open sockets there, whose names hold
+    about 100 letters, and wait for ever where one is longer.
+    """
+    caches = {name: str(folder / below) for name, below in CACHES.items()}
+    with tempfile.TemporaryDirectory() as temporary:
+        return subprocess.run(
+            call,
+            cwd=folder,
+            env=harness.environment(**caches, TMPDIR=temporary, HF_HUB_OFFLINE="1"),
+            input=lines,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 def reason(stderr: str) -> str:
