@@ -34,7 +34,7 @@ def step(recipe: Recipe, num_classes: int, where: torch.device) -> Step:
             rows = part.module(rows)
     precision = "fp32" if prefix else machine.precision(recipe.precision, where)
     labels = torch.randint(num_classes, (recipe.batch,), device=where)
-    return plain(tail(net, prefix).train(), rows, labels, recipe.lr, bf16=precision == "bf16")
+    return plain(tail(net, prefix).train(), rows, labels, recipe.rate, bf16=precision == "bf16")
 
 
 def plain(module: nn.Module, rows: Tensor, labels: Tensor, lr: float, *, bf16: bool) -> Step:

@@ -21,6 +21,11 @@ from bakeoff.recipe import difference, digest, in_words, merged, parse
         ({"epochs": 0}, "epochs: 0 is not allowed: input should be greater than or equal to 1"),
         ({"lr": -1}, "lr: -1 is not allowed"),
         ({"lr": float("inf")}, "lr: inf is not allowed"),
+        (
+            {"lr": "atuo"},
+            "lr: 'atuo' is not allowed: input should be a valid number, unable to parse string as "
+            "a number, or auto",
+        ),
         ({"optimizer": "adamm"}, "optimizer: 'adamm' is not allowed: input should be 'adam', "),
         (
             {"model": "baseline", "weights": "imagenet"},

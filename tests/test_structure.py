@@ -30,6 +30,7 @@ ORDER = (
     {"stepping"},
     {"checkpoint", "heads", "prepare"},
     {"head_first"},
+    {"rates"},
     {"run"},
     {"together", "joining"},
     {"explain"},

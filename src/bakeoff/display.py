@@ -154,7 +154,8 @@ def counted(runs: Sequence[Run]) -> dict[Row, int]:
 def _base(row: Row) -> str:
     recipe = row.recipe
     frozen = "+".join(recipe.freeze) or "nothing"
+    rate = recipe.lr if recipe.lr == "auto" else f"{recipe.lr:g}"
     return (
         f"{recipe.model}, weights {recipe.weights}, frozen {frozen}, {recipe.optimizer} "
-        f"lr {recipe.lr:g}, {recipe.epochs} epochs, batch {recipe.batch}, {recipe.size} px"
+        f"lr {rate}, {recipe.epochs} epochs, batch {recipe.batch}, {recipe.size} px"
     )

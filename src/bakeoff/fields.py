@@ -5,9 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from reprlib import Repr
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -17,6 +24,23 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Patterns = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
+
+
+def _number_or_auto(value: Any) -> Any:
+    """Read a positive number, or `auto`; a union would say of a wrong value all that it is not."""
+    if value == "auto":
+        return value
+    try:
+        return _positive.validate_python(value)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        shown = _shown.repr(value)
+        said = f"{shown} is not allowed: {said[0].lower()}{said[1:]}, or auto"
+        raise ValueError(said) from None
+
+
+_positive: TypeAdapter[float] = TypeAdapter(Positive)
+PositiveOrAuto = Annotated[float | Literal["auto"], PlainValidator(_number_or_auto)]
 
 _shown = Repr()  # values in errors, cut where they are long
 _shown.maxstring = _shown.maxother = _shown.maxlong = 80

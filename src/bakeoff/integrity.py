@@ -21,6 +21,7 @@ from bakeoff.files import checksum
 State = Literal["pending", "running", "interrupted", "failed", "finished"]
 CHECKED = (
     "recipe.yaml",
+    "rates.json",
     "records.jsonl",
     "predictions.npz",
     "model/model.safetensors",

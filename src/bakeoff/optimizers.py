@@ -29,14 +29,14 @@ def make(
     if recipe.optimizer == "sgd":
         return SGD(
             chosen,
-            recipe.lr,
+            recipe.rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             nesterov=recipe.momentum > 0,
             fused=True,
         )
     kind = Adam if recipe.optimizer == "adam" else AdamW
-    return kind(chosen, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    return kind(chosen, recipe.rate, weight_decay=recipe.weight_decay, fused=True)
 
 
 def _groups(
@@ -63,14 +63,14 @@ def rate(recipe: Recipe, epochs_done: float) -> float:
     and Hutter, SGDR, 2017); `step` multiplies by `step_gamma` every `step_epochs`.
     """
     if epochs_done < recipe.warmup_epochs:
-        return recipe.lr * max(epochs_done, 0.01) / recipe.warmup_epochs
+        return recipe.rate * max(epochs_done, 0.01) / recipe.warmup_epochs
     if recipe.schedule == "step":
-        return recipe.lr * recipe.step_gamma ** int(epochs_done // recipe.step_epochs)
+        return recipe.rate * recipe.step_gamma ** int(epochs_done // recipe.step_epochs)
     if recipe.schedule == "cosine":
         length = max(recipe.epochs - recipe.warmup_epochs, 1e-9)
         share = (epochs_done - recipe.warmup_epochs) / length
-        return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    return recipe.lr
+        return recipe.rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return recipe.rate
 
 
 def set_rate(optimizer: Optimizer, lr: float) -> None:

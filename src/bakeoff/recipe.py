@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bakeoff.fields import NotNegative, Patterns, Positive, Probability, validated
+from bakeoff.fields import NotNegative, Patterns, PositiveOrAuto, Probability, validated
 
 SMALL_NETS = ("baseline", "custom")
 
@@ -93,7 +93,7 @@ class Recipe(_Data):
     ] = None
     augment: Augment = Augment()
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: Positive = 1e-3
+    lr: Annotated[PositiveOrAuto, Field(description="auto: measured, see `bakeoff.rates`")] = 1e-3
     momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd")] = 0.9
     weight_decay: NotNegative = 0.0
     decay_norms: Annotated[bool, Field(description="weight decay on biases and norms too")] = True
@@ -177,6 +177,12 @@ class Recipe(_Data):
             return whole
         share = min(1.0, epoch / max(1.0, 0.75 * (self.epochs - 1)))
         return min(whole, 16 * round((self.grow_from + share * (whole - self.grow_from)) / 16))
+
+    @property
+    def rate(self) -> float:
+        """The rate `lr`, once it is a number."""
+        assert self.lr != "auto", "rates.resolved comes first"
+        return self.lr
 
     @property
     def side(self) -> int:

@@ -11,7 +11,7 @@ from time import monotonic, perf_counter
 import numpy as np
 import torch
 
-from bakeoff import checkpoint, head_first, loop, machine, store
+from bakeoff import checkpoint, head_first, loop, machine, rates, store
 from bakeoff.data.dataset import Dataset
 from bakeoff.measuring import measured, predicted
 from bakeoff.models import folder as model_folder
@@ -95,6 +95,7 @@ def trained(job: Job) -> Iterator[Record]:
 
 def _attempt(job: Job) -> Iterator[Record]:
     began = perf_counter()
+    job = rates.resolved(job)
     prepared = prepare(job)
     training, recipe, ranks = prepared.training, job.run.row.recipe, job.ranks
     before = proof(prepared.net, prepared.frozen)

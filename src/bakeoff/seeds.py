@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-PURPOSES = ("split", "init", "order", "augmentation", "sample", "dropout", "subset")
+PURPOSES = ("split", "init", "order", "augmentation", "sample", "dropout", "subset", "rates")
 
 
 def number(purpose: str, seed: int, epoch: int = 0) -> int:

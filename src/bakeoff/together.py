@@ -53,8 +53,16 @@ def head_size(recipe: Recipe, net: Net, frozen: frozenset[str]) -> int | None:
     last = net.parts[-1].module
     fixed = recipe.weights != "none" and recipe.augment == NO_AUGMENT and recipe.views == "one"
     whole = recipe.patience is None and recipe.train_share == 1 and not recipe.ema
+    known = recipe.lr != "auto"
     alone = frozen_prefix(net, frozen) == len(net.parts) - 1
-    if fixed and whole and alone and isinstance(last, nn.Linear) and last.bias is not None:
+    if (
+        fixed
+        and whole
+        and known
+        and alone
+        and isinstance(last, nn.Linear)
+        and last.bias is not None
+    ):
         return last.in_features
     return None
 
