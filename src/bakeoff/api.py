@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bakeoff import study as studies
+from bakeoff.models.config import beginning
 from bakeoff.settings import Settings
 from bakeoff.study import Study
 
@@ -41,23 +42,26 @@ def train(
     photographs: str | Path,
     *,
     out: str | Path = "model",
-    weights: str | Path = "imagenet",
+    weights: str | Path | None = None,
+    start: str | Path | None = None,
     recipe: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
 ) -> Classifier:
     """Make one good model from a folder or CSV of photographs; it lies in `out`/best.
 
-    `weights` are `imagenet`, `none` or a file to start from; `recipe` has the fields to set, nested
-    or dotted. Raises RecipeError or DataError for what cannot be trained, TrainingError for a run
-    that failed.
+    `weights` to start from are `imagenet` (the default), `none` or a file. `start` is an earlier
+    model instead, or a run or study folder that holds one: its net, what that sees, and its weights
+    but for the head. `recipe` has the fields to set, nested or dotted. Raises RecipeError or
+    DataError for what cannot be trained, TrainingError for a run that failed.
 
     >>> small = {"model": "baseline", "size": 32, "net": {"width": 4, "padding": 1}, "epochs": 4}
     >>> model = train("photographs", weights="none", recipe=small)
     >>> model.classes
     ('a', 'b')
     """
-    fields = {"weights": str(weights), **(recipe or {}), "data.source": str(photographs)}
-    overrides = [f"{name}={json.dumps(value)}" for name, value in fields.items()]
+    begun = beginning(weights, start)
+    fields = [*begun.items(), *(recipe or {}).items(), ("data.source", str(photographs))]
+    overrides = [f"{name}={json.dumps(value)}" for name, value in fields]
     _carry_out(studies.read("train", overrides), Path(out), None, settings)
     return load(out)
 

@@ -73,7 +73,9 @@ class Recipe(_Data):
         "resnet18"
     )
     net: NetOptions = NetOptions()
-    weights: Annotated[str, Field(min_length=1, description="none, imagenet or a file")] = "none"
+    weights: Annotated[
+        str, Field(min_length=1, description="none, imagenet, a file or an earlier model's folder")
+    ] = "none"
     freeze: Annotated[
         Patterns,
         Field(description="`backbone`, `first_conv`, or patterns over parameter names"),
@@ -138,7 +140,8 @@ class Recipe(_Data):
     def _fits_together(self) -> Recipe:
         if self.model in SMALL_NETS and self.weights == "imagenet":
             raise ValueError(
-                f"weights: imagenet does not exist for {self.model}; allowed: none or a file"
+                f"weights: imagenet does not exist for {self.model}; "
+                "allowed: none, a file or a model folder"
             )
         if self.model not in SMALL_NETS and self.net != NetOptions():
             raise ValueError(f"net: only {' and '.join(SMALL_NETS)} have options, not {self.model}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +33,7 @@ from bakeoff.cli.console import (
     placed,
     refusals,
 )
+from bakeoff.models.config import beginning
 from bakeoff.settings import Settings
 from bakeoff.study import Study
 
@@ -120,8 +122,11 @@ def train(
     photographs: Annotated[str, typer.Argument(help="a folder or CSV of photographs, or plates")],
     out_folder: Annotated[Path, typer.Option("--out", help="where the model goes")] = Path("model"),
     weights: Annotated[
-        str, typer.Option(help="imagenet, none, or a file to start from")
-    ] = "imagenet",
+        str | None, typer.Option(help="imagenet (the default), none, or a file to start from")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="an earlier model, run or study folder to start from")
+    ] = None,
     set_: Set = None,
     device: Device = "auto",
     offline: Offline = False,
@@ -134,7 +139,8 @@ def train(
     """Make one good model from a folder of photographs."""
     with refusals():
         followers_follow(strategy, device)
-        overrides = [f"data.source={photographs}", f"weights={weights}", *(set_ or [])]
+        begun = [f"{name}={json.dumps(value)}" for name, value in beginning(weights, start).items()]
+        overrides = [f"data.source={photographs}", *begun, *(set_ or [])]
         asked = studies.read("train", overrides)
         with leading(strategy, device):
             from bakeoff import conduct

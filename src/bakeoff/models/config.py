@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bakeoff.fields import Positive, Probability, RecipeError, validated
-from bakeoff.recipe import Recipe
+from bakeoff.recipe import SMALL_NETS, Recipe
 
 MOST_BYTES = 2**24
 REMOTE = ("hf-hub:", "local-dir:")
@@ -125,6 +125,22 @@ def locate(place: Path) -> Path:
     raise RecipeError(
         f"{place}: no config.json here; give a model folder, a run folder or a study folder"
     )
+
+
+def beginning(weights: str | Path | None, start: str | Path | None) -> dict[str, Any]:
+    """Return the recipe fields of a training that begins at `weights`, or at the model of `start`.
+
+    Without either it begins at ImageNet's. A model brings its net and what that sees along. Raises
+    RecipeError where both are given, and where `start` holds no model.
+    """
+    if start is None:
+        return {"weights": str(weights or "imagenet")}
+    if weights is not None:
+        raise RecipeError(f"start: {start} brings its weights, and {weights} are given as well")
+    recipe = read(locate(Path(start))).recipe
+    net = {"net": recipe.net.model_dump()} if recipe.model in SMALL_NETS else {}
+    sees = {"size": recipe.size, "stored": recipe.stored}
+    return {"model": recipe.model, **net, **sees, "weights": str(start)}
 
 
 def read(folder: Path) -> Config:

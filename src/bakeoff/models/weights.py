@@ -15,8 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bakeoff.fields import RecipeError
+from bakeoff.models import config as configs
 from bakeoff.models.parts import Net
+from bakeoff.recipe import digest as named
 
+NAME = "model.safetensors"  # in a model folder
 MOST_HEADER_BYTES = 2**24
 REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 KINDS = ("F64", "F32", "F16", "BF16", "I64")
@@ -56,7 +59,7 @@ def header(path: Path) -> Shapes:
 def read(path: Path) -> dict[str, Tensor]:
     """Read a state dict from .safetensors, .pth or .pt; RecipeError where that cannot be done."""
     if not os.path.isfile(path):  # noqa: PTH113 (is_file raises at a name too long)
-        said = f"{str(path)[:200]} is not a file; allowed: none, imagenet or a file"
+        said = f"{str(path)[:200]} is not a file; allowed: none, imagenet, a file or a model folder"
         raise RecipeError(f"weights: {said}")
     try:
         _demand_no_bomb(path)
@@ -131,14 +134,31 @@ def _demand_no_bomb(path: Path) -> None:
             raise ValueError(f"it unpacks to {size} bytes")
 
 
+def located(place: str) -> Path:
+    """Return the model folder that a folder given as start weights is or holds."""
+    try:
+        return configs.locate(Path(place))
+    except RecipeError as error:
+        raise RecipeError(f"weights: {error}") from None
+
+
 def digest(weights: str) -> str:
-    """Name start weights by their content, so that the same file elsewhere is the same start."""
-    path = Path(weights)
-    known = weights in ("none", "imagenet")
-    if known or not os.path.isfile(path):  # noqa: PTH113 (is_file raises at a name too long)
+    """Name start weights by their content, so that the same ones elsewhere are the same start."""
+    if weights in ("none", "imagenet"):
         return weights
+    if os.path.isdir(weights):  # noqa: PTH112 (is_dir raises at a name too long)
+        folder = located(weights)
+        facts = configs.read(folder).pretrained_cfg
+        return named(_sha256(folder / NAME), facts.mean, facts.std)
+    known = os.path.isfile(weights)  # noqa: PTH113
+    return _sha256(Path(weights))[:16] if known else weights
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise RecipeError(f"weights: {path} is not a file")
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_reachable(model: str, url: str, offline: bool) -> None:

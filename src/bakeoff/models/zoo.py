@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 from bakeoff.fields import RecipeError, nearest
-from bakeoff.models import depth
+from bakeoff.models import depth, earlier
 from bakeoff.models import weights as weight_files
 from bakeoff.models.parts import IMAGENET_MEAN, IMAGENET_STD, Net, Part, part
 from bakeoff.models.small import small_net
@@ -31,7 +30,7 @@ def build(recipe: Recipe, num_classes: int, *, offline: bool = False) -> Net:
     else:
         net = _timm(recipe, num_classes, offline)
     if recipe.weights not in ("none", "imagenet"):
-        weight_files.load(net, Path(recipe.weights))
+        net = earlier.begun(net, recipe)
     return net
 
 
