@@ -11,19 +11,20 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
-    "cli", "fields", "recipe", "study", "store", "integrity", "files", "stopping", "settings",
-    "display", "launched", "report", "tables", "judged", "render", "growth", "terminal", "figures",
-    "evaluate", "handover", "page", "evidence", "data", "paper", "replication", "predict", "api",
-    "elsewhere", "mirror",
+    "cli", "fields", "distilling", "recipe", "study", "store", "integrity", "files", "stopping",
+    "settings", "display", "launched", "report", "tables", "judged", "render", "growth", "terminal",
+    "figures", "evaluate", "handover", "page", "evidence", "data", "paper", "replication",
+    "predict", "api", "elsewhere", "mirror",
 )  # fmt: skip
 ORDER = (
     {"fields"},
+    {"distilling"},
     {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
     {"data", "seeds", "augment", "machine", "integrity", "documents", "launched"},
     {"study", "sharded"},
     {"store", "ranks"},
     {"models", "evidence", "curves", "events", "paper"},
-    {"inputs"},
+    {"inputs", "distill"},
     {"step", "streaming"},
     {"measuring", "averaging", "optimizers"},
     {"features", "loop", "capture", "classifier", "predict"},

@@ -155,7 +155,8 @@ def _base(row: Row) -> str:
     recipe = row.recipe
     frozen = "+".join(recipe.freeze) or "nothing"
     rate = recipe.lr if recipe.lr == "auto" else f"{recipe.lr:g}"
+    taught = f", taught by {recipe.distill.teacher}" if recipe.distill.teacher else ""
     return (
         f"{recipe.model}, weights {recipe.weights}, frozen {frozen}, {recipe.optimizer} "
-        f"lr {rate}, {recipe.epochs} epochs, batch {recipe.batch}, {recipe.size} px"
+        f"lr {rate}, {recipe.epochs} epochs, batch {recipe.batch}, {recipe.size} px{taught}"
     )

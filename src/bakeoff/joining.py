@@ -128,7 +128,9 @@ def _photographs(run_: Run, data: DataSpec, settings: Settings, known: Datasets)
 
 
 def _demand_same(run_: Run, dataset: Dataset, identity: str) -> None:
-    """Refuse photographs or start weights that are not those of the leader."""
-    start = weights.digest(run_.row.recipe.weights)
-    if store.identity(run_, dataset.fingerprint, start) != identity:
-        raise DataError("the photographs or start weights here are not those of the first process")
+    """Refuse photographs, start weights or a teacher that are not those of the leader."""
+    begun = weights.digests(run_.row.recipe)
+    if store.identity(run_, dataset.fingerprint, *begun) != identity:
+        raise DataError(
+            "the photographs, start weights or teacher here are not those of the first process"
+        )

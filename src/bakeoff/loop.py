@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from bakeoff import optimizers, seeds, step, streaming
 from bakeoff.averaging import Average
+from bakeoff.distill import Teacher
 from bakeoff.inputs import Inputs
 from bakeoff.measuring import Rows, clean_sample, measured
 from bakeoff.models.parts import changing, train_mode
@@ -77,6 +78,7 @@ def epochs(
     seed: Mapping[str, int],
     on_step: OnStep | None = None,
     make: step.Make = step.eager,
+    teacher: Teacher | None = None,
 ) -> Iterator[Record]:
     """Train to the recipe's last epoch, or until `patience` runs out; yield each epoch's record.
 
@@ -95,7 +97,7 @@ def epochs(
         if one_step is None or inputs.drawn_size != recipe.size_at(training.epoch):
             inputs = replace(inputs, drawn_size=recipe.size_at(training.epoch))
             work = fabric, training.model, training.optimizer, inputs, recipe, weight
-            one_step = make(step.Work(*work, *counts))
+            one_step = make(step.Work(*work, *counts, teacher))
         learn = one_step, average, recipe, inputs, split["train"], seed, on_step
         shown = _one_epoch(training, *learn)
         with average.shown():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from bakeoff import files, head_first, integrity, machine, stepping, store
+from bakeoff import distill, files, head_first, integrity, machine, stepping, store
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.fields import RecipeError
 from bakeoff.joining import joined
@@ -45,9 +45,14 @@ class Plan:
     steps: stepping.Steps
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the photographs."""
+        return next(iter(self.datasets.values())).classes
+
+    @property
     def num_classes(self) -> int:
         """How many classes the photographs have."""
-        return len(next(iter(self.datasets.values())).classes)
+        return len(self.classes)
 
     def dataset(self, run_: Run) -> Dataset:
         """The photographs of a run."""
@@ -55,8 +60,8 @@ class Plan:
 
     def identity(self, run_: Run) -> str:
         """What the run is."""
-        start = weights.digest(run_.row.recipe.weights)
-        return store.identity(run_, self.dataset(run_).fingerprint, start)
+        begun = weights.digests(run_.row.recipe)
+        return store.identity(run_, self.dataset(run_).fingerprint, *begun)
 
     def state(self, run_: Run) -> integrity.State:
         """Where the run stands."""
@@ -114,9 +119,12 @@ def begin(plan: Plan, runs: Sequence[Run]) -> dict[Recipe, int | None]:
 
     Returns what `together.groups` wants to know of each recipe. Raises RecipeError.
     """
+    recipes = dict.fromkeys(run_.row.recipe for run_ in runs)
+    for recipe in recipes:
+        distill.check(recipe, plan.classes)
     sizes = {
         recipe: _check(recipe, plan.num_classes, plan.where, plan.settings.offline)
-        for recipe in dict.fromkeys(run_.row.recipe for run_ in runs)
+        for recipe in recipes
     }
     store.write_study(plan.folder, plan.study)
     for run_ in runs:

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
-from bakeoff import features, loop, machine, optimizers, seeds
+from bakeoff import distill, features, loop, machine, optimizers, seeds
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
 from bakeoff.data.photographs import SPLITS
@@ -56,6 +56,7 @@ class Prepared:
     frozen: frozenset[str]
     inputs: Inputs
     training: loop.Training
+    teacher: distill.Teacher | None = None
 
 
 def split_of(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, torch.Tensor]:
@@ -83,7 +84,9 @@ def prepare(job: Job) -> Prepared:
             dataset.pixels, dataset.labels, net, classes, recipe.size, recipe.augment, where
         )
         inputs = replace(inputs, largest_batch=limits.largest_batch(recipe, classes))
-    prefix = frozen_prefix(net, frozen) if recipe.augment == NO_AUGMENT and not ranks.shards else 0
+        teacher = distill.teacher(recipe, dataset.classes, net, fabric, where, ranks)
+    pixels = ranks.shards or recipe.augment != NO_AUGMENT or teacher is not None
+    prefix = 0 if pixels else frozen_prefix(net, frozen)
     if prefix and features.worth_keeping(fabric, net, prefix, inputs, recipe.views):
         inputs = ranks.first_here(lambda: features_of(job, fabric, net, prefix, inputs))
     else:
@@ -98,7 +101,7 @@ def prepare(job: Job) -> Prepared:
         model = fabric.setup_module(learning)
     optimizer = optimizers.make(recipe, net.module.named_parameters(), depths(net))
     wrapped = cast(Optimizer, fabric.setup_optimizers(optimizer))
-    return Prepared(fabric, net, frozen, inputs, loop.Training(model, wrapped))
+    return Prepared(fabric, net, frozen, inputs, loop.Training(model, wrapped), teacher)
 
 
 def features_of(

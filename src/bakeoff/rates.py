@@ -198,7 +198,7 @@ def _trial(job: Job, dataset: Dataset, lr: float, epochs: int) -> Trial:
     if recipe.head_epochs:
         head_first.train(short, prepared)
     try:
-        *_, last = loop.epochs(*what, on_step)
+        *_, last = loop.epochs(*what, on_step, teacher=prepared.teacher)
     except loop.NotFiniteError:
         return Trial(lr, None, None)
     return Trial(lr, last.validation_loss, last.validation_accuracy)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bakeoff.distilling import Distill
 from bakeoff.fields import NotNegative, Patterns, PositiveOrAuto, Probability, validated
 
 SMALL_NETS = ("baseline", "custom")
@@ -73,12 +74,9 @@ class Recipe(_Data):
         "resnet18"
     )
     net: NetOptions = NetOptions()
-    weights: Annotated[
-        str, Field(min_length=1, description="none, imagenet, a file or an earlier model's folder")
-    ] = "none"
+    weights: Annotated[str, Field(min_length=1, description="none, imagenet, a path")] = "none"
     freeze: Annotated[
-        Patterns,
-        Field(description="`backbone`, `first_conv`, or patterns over parameter names"),
+        Patterns, Field(description="`backbone`, `first_conv`, or patterns over parameter names")
     ] = ()
     size: Annotated[int, Field(ge=16, le=1024, description="pixels a side the net sees")] = 224
     stored: Annotated[
@@ -94,6 +92,7 @@ class Recipe(_Data):
         int | None, Field(ge=16, le=1024, description="pixels a side in the first epoch")
     ] = None
     augment: Augment = Augment()
+    distill: Distill = Distill()
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Annotated[PositiveOrAuto, Field(description="auto: measured, see `bakeoff.rates`")] = 1e-3
     momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd")] = 0.9
@@ -140,8 +139,7 @@ class Recipe(_Data):
     def _fits_together(self) -> Recipe:
         if self.model in SMALL_NETS and self.weights == "imagenet":
             raise ValueError(
-                f"weights: imagenet does not exist for {self.model}; "
-                "allowed: none, a file or a model folder"
+                f"weights: imagenet does not exist for {self.model}; allowed: none or a path"
             )
         if self.model not in SMALL_NETS and self.net != NetOptions():
             raise ValueError(f"net: only {' and '.join(SMALL_NETS)} have options, not {self.model}")
@@ -241,7 +239,7 @@ def _value(value: Any) -> str:
         return "+".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "unset" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "unset" if value in (None, "") else format(value, "g" * isinstance(value, float))
 
 
 def _leaves(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

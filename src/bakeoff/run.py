@@ -47,7 +47,7 @@ def run(
     second training in fp32. Other processes (`ranks`) are called to help. Raises TrainingError for
     a run that failed.
     """
-    identity = store.identity(run_, dataset.fingerprint, weights.digest(run_.row.recipe.weights))
+    identity = store.identity(run_, dataset.fingerprint, *weights.digests(run_.row.recipe))
     machine.reset_peak(where)
     with noted(ranks.size > 1):
         because = store.begin(folder, run_, identity)
@@ -124,7 +124,7 @@ def _attempt(job: Job) -> Iterator[Record]:
 
     try:
         what = prepared.fabric, training, recipe, prepared.inputs, split, job.run.seeds
-        for record in loop.epochs(*what, on_step, job.steps.make):
+        for record in loop.epochs(*what, on_step, job.steps.make, prepared.teacher):
             ranks.first(store.write_records, job.folder, training.records)
             if ranks.agreed(monotonic() >= due):
                 keep()

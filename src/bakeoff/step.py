@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from bakeoff.distill import Teacher
 from bakeoff.inputs import Batch, Inputs
 from bakeoff.recipe import Recipe
 
@@ -44,6 +45,7 @@ class Work:
     weight: Tensor | None
     sizes: tuple[int, ...]
     images: int
+    teacher: Teacher | None = None
 
 
 Make = Callable[[Work], Step]
@@ -141,6 +143,8 @@ def _step(work: Work, forward: Callable[[Tensor], Tensor]) -> Step:
         images, targets = work.inputs.drawn(batch, drawing)
         logits = forward(images)  # (B, C)
         loss = cross_entropy(logits, targets)
+        if work.teacher:
+            loss = work.teacher.joined(loss, logits, images)
         work.optimizer.zero_grad(set_to_none=True)
         work.fabric.backward(loss)
         work.optimizer.step()

@@ -167,8 +167,11 @@ def _kind(work: Work) -> tuple[Any, ...]:
     inputs, recipe = work.inputs, work.recipe
     plain = {name: getattr(Recipe(), name) for name in FREE}
     imagenet = recipe.weights == "imagenet"  # some nets differ with it
+    nobody = recipe.distill.model_copy(update={"teacher": ""})  # its content counts, not its place
+    places = {"weights": "imagenet" if imagenet else "none", "distill": nobody}
     return (
-        recipe.model_copy(update={**plain, "weights": "imagenet" if imagenet else "none"}),
+        recipe.model_copy(update={**plain, **places}),
+        work.teacher.digest if work.teacher else None,
         work.fabric.strategy.precision.precision,
         None if work.weight is None else tuple(work.weight.tolist()),
         work.sizes,

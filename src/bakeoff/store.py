@@ -107,11 +107,12 @@ class RunFiles:
             return Predictions(*(arrays[f"{split}_{part}"] for part in ("ids", "labels", "logits")))
 
 
-def identity(run: Run, fingerprint: str, weights: str) -> str:
-    """Name a run by all that decides it: recipe, photographs, start weights and seeds."""
+def identity(run: Run, fingerprint: str, weights: str, teacher: str = "") -> str:
+    """Name a run by all that decides it: recipe, photographs, start weights, teacher and seeds."""
     # what has its default is left out, so that a new field leaves finished runs what they are
-    recipe = run.row.recipe.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
-    return digest(FORMAT, recipe, weights, fingerprint, run.seeds)
+    places: dict[str, bool | set[str]] = {"weights": True, "distill": {"teacher"}}
+    recipe = run.row.recipe.model_dump(mode="json", exclude=places, exclude_defaults=True)
+    return digest(FORMAT, recipe, weights, fingerprint, run.seeds, *filter(None, [teacher]))
 
 
 def write_study(folder: Path, study: Study) -> None:

@@ -53,7 +53,7 @@ def head_size(recipe: Recipe, net: Net, frozen: frozenset[str]) -> int | None:
     last = net.parts[-1].module
     fixed = recipe.weights != "none" and recipe.augment == NO_AUGMENT and recipe.views == "one"
     whole = recipe.patience is None and recipe.train_share == 1 and not recipe.ema
-    known = recipe.lr != "auto"
+    known = recipe.lr != "auto" and not recipe.distill.teacher
     alone = frozen_prefix(net, frozen) == len(net.parts) - 1
     if (
         fixed

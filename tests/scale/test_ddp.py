@@ -60,6 +60,14 @@ def test_two_processes_give_the_records_of_one(one: Path, two: Path) -> None:
     assert (told["processes"], told["strategy"]) == (2, "ddp")
 
 
+def test_a_teacher_counts_among_two_processes_as_it_does_for_one(many: Place, one: Path) -> None:
+    taught = ("--only", "plain", "--set", f"distill.teacher={one}", "--set", "epochs=2")
+    alone, shared = (many.run(count, f"taught-{count}", *taught) for count in (1, 2))
+    same_within(alone / "plain/seed-0", shared / "plain/seed-0", 2e-3)
+    untaught, learned = records(one)[0], records(alone / "plain/seed-0")[0]
+    assert abs(untaught["train_loss"] - learned["train_loss"]) > 0.05
+
+
 def test_four_processes_give_the_records_of_one(many: Place, one: Path) -> None:
     same_within(one, many.run(4, "four", "--only", "plain") / "plain/seed-0", 2e-3)
 

@@ -127,6 +127,9 @@ def train(
     start: Annotated[
         str | None, typer.Option(help="an earlier model, run or study folder to start from")
     ] = None,
+    teacher: Annotated[
+        str, typer.Option(help="an earlier model, run or study folder to learn from, as labels")
+    ] = "",
     set_: Set = None,
     device: Device = "auto",
     offline: Offline = False,
@@ -139,8 +142,9 @@ def train(
     """Make one good model from a folder of photographs."""
     with refusals():
         followers_follow(strategy, device)
-        begun = [f"{name}={json.dumps(value)}" for name, value in beginning(weights, start).items()]
-        overrides = [f"data.source={photographs}", *begun, *(set_ or [])]
+        begun = beginning(weights, start) | ({"distill.teacher": teacher} if teacher else {})
+        fields = [f"{name}={json.dumps(value)}" for name, value in begun.items()]
+        overrides = [f"data.source={photographs}", *fields, *(set_ or [])]
         asked = studies.read("train", overrides)
         with leading(strategy, device):
             from bakeoff import conduct

@@ -134,7 +134,8 @@ def _opened(
     for run in members:
         if now.identity(run) != identities[run.name]:
             raise RecipeError(
-                f"{platform.node()}: the photographs or start weights there are not those here"
+                f"{platform.node()}: the photographs, start weights or teacher there are not "
+                "those here"
             )
     return now
 

@@ -40,7 +40,8 @@ def check(recipe: Recipe, num_classes: int, where: torch.device) -> None:
     with torch.device("meta"):
         net = zoo.build(recipe.model_copy(update={"weights": "none"}), num_classes)
     frozen = freeze(net, recipe.freeze)
-    first_part = frozen_prefix(net, frozen) if recipe.augment == Augment() else 0
+    cached = recipe.augment == Augment() and not recipe.distill.teacher
+    first_part = frozen_prefix(net, frozen) if cached else 0
     most = largest_batch(recipe, num_classes, first_part)
     if recipe.batch > most:
         raise RecipeError(

@@ -17,6 +17,7 @@ from torch import Tensor
 from bakeoff.fields import RecipeError
 from bakeoff.models import config as configs
 from bakeoff.models.parts import Net
+from bakeoff.recipe import Recipe
 from bakeoff.recipe import digest as named
 
 NAME = "model.safetensors"  # in a model folder
@@ -134,22 +135,32 @@ def _demand_no_bomb(path: Path) -> None:
             raise ValueError(f"it unpacks to {size} bytes")
 
 
-def located(place: str) -> Path:
-    """Return the model folder that a folder given as start weights is or holds."""
+def located(place: str, field: str = "weights") -> Path:
+    """Return the model folder that a folder given as the recipe's `field` is or holds."""
     try:
         return configs.locate(Path(place))
     except RecipeError as error:
-        raise RecipeError(f"weights: {error}") from None
+        raise RecipeError(f"{field}: {error}") from None
+
+
+def digests(recipe: Recipe) -> tuple[str, str]:
+    """Name the content of a recipe's start weights, and of its teacher; empty where it has none."""
+    return digest(recipe.weights), digest(recipe.distill.teacher)
 
 
 def digest(weights: str) -> str:
-    """Name start weights by their content, so that the same ones elsewhere are the same start."""
+    """Name weights by their content, so that the same ones elsewhere are the same start.
+
+    Of a model folder all counts that decides its answers.
+    """
     if weights in ("none", "imagenet"):
         return weights
     if os.path.isdir(weights):  # noqa: PTH112 (is_dir raises at a name too long)
         folder = located(weights)
-        facts = configs.read(folder).pretrained_cfg
-        return named(_sha256(folder / NAME), facts.mean, facts.std)
+        config = configs.read(folder)
+        facts, recipe = config.pretrained_cfg, config.recipe
+        net = recipe.model, recipe.net.model_dump(exclude_defaults=True), recipe.size
+        return named(_sha256(folder / NAME), facts.mean, facts.std, net)
     known = os.path.isfile(weights)  # noqa: PTH113
     return _sha256(Path(weights))[:16] if known else weights
 
