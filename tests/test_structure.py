@@ -11,14 +11,14 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
-    "cli", "fields", "distilling", "recipe", "study", "store", "integrity", "files", "stopping",
-    "settings", "display", "launched", "report", "tables", "judged", "render", "growth", "terminal",
-    "figures", "evaluate", "handover", "page", "evidence", "data", "paper", "replication",
-    "predict", "api", "elsewhere", "mirror",
+    "cli", "fields", "distilling", "named", "choice", "recipe", "study", "store", "integrity", "files",
+    "stopping", "settings", "display", "launched", "report", "tables", "judged", "render", "growth",
+    "terminal", "figures", "evaluate", "handover", "page", "evidence", "data", "paper",
+    "replication", "predict", "api", "elsewhere", "mirror",
 )  # fmt: skip
 ORDER = (
     {"fields"},
-    {"distilling"},
+    {"named", "choice", "distilling"},
     {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
     {"data", "seeds", "augment", "machine", "integrity", "documents", "launched"},
     {"study", "sharded"},
@@ -27,7 +27,7 @@ ORDER = (
     {"inputs", "distill"},
     {"step", "streaming"},
     {"measuring", "averaging", "optimizers"},
-    {"features", "loop", "capture", "classifier", "predict"},
+    {"features", "loop", "capture", "classifier", "predict", "speed"},
     {"stepping"},
     {"checkpoint", "heads", "prepare"},
     {"head_first"},
@@ -46,7 +46,7 @@ ORDER = (
     {"page", "export", "elsewhere"},
     {"serving"},
     {"report"},
-    {"conduct"},
+    {"conduct", "chosen"},
     {"api"},
     {"cli"},
 )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bakeoff.distilling import Distill
 from bakeoff.fields import NotNegative, Patterns, PositiveOrAuto, Probability, validated
+from bakeoff.named import expanded
 
 SMALL_NETS = ("baseline", "custom")
 
@@ -193,7 +194,7 @@ class Recipe(_Data):
 
 def parse(fields: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     """Check nested or dotted `fields`; RecipeError names field, value and what is allowed."""
-    return validated(Recipe, merged({}, fields), where=where)
+    return validated(Recipe, merged({}, expanded(fields, where)), where=where)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

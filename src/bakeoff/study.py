@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from bakeoff.data.spec import DataSpec
 from bakeoff.documents import read_yaml, read_yaml_file
 from bakeoff.fields import RecipeError, nearest, validated
+from bakeoff.named import expanded
 from bakeoff.recipe import Recipe, difference, merged, parse
 
 Purpose = Literal["split", "init", "order", "augmentation"]
@@ -190,13 +191,14 @@ def _purposes(study: Study, seed: int) -> dict[str, int]:
 def _table_rows(study: Study, name: str, table: Table) -> Iterator[Row]:
     if table.base in table.variants:
         raise RecipeError(f"tables.{name}: {table.base} names both the base and a variant")
-    fields = merged(study.recipe, table.recipe)
-    base = parse(fields, where=f"tables.{name}.recipe")
+    here = f"tables.{name}.recipe"
+    fields = merged(expanded(study.recipe, "recipe"), expanded(table.recipe, here))
+    base = parse(fields, where=here)
     yield Row(name, table.base, base, {}, is_base=True)
     seen = {base: table.base}
     for variant in table.variants:
         where = f"tables.{name}.variants.{variant}"
-        recipe = parse(merged(fields, table.variants[variant]), where=where)
+        recipe = parse(merged(fields, expanded(table.variants[variant], where)), where=where)
         if recipe in seen:
             twin = seen[recipe]
             said = "changes nothing" if recipe == base else f"is the same recipe as {twin}"

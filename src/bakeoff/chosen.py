@@ -1,0 +1,103 @@
+"""The study of `bakeoff train`: what was chosen for a folder, and kept beside the runs.
+
+It is kept so that going on is the same training, however fast the machine is then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from bakeoff import machine, speed
+from bakeoff import study as studies
+from bakeoff.choice import SMALL, Choice, Folder, Start, choose
+from bakeoff.data.sources import find
+from bakeoff.data.spec import DataSpec
+from bakeoff.data.splits import split
+from bakeoff.files import write_json
+from bakeoff.settings import Settings
+from bakeoff.study import Study
+
+NAME = "choice.json"
+BUDGET_SECONDS = 600.0
+
+
+def study(
+    asked: Sequence[str], folder: Path, settings: Settings, seconds: float = BUDGET_SECONDS
+) -> tuple[Study, Choice]:
+    """Return what to train in `folder`, and why.
+
+    `asked` are texts `field=value`, which win over what is chosen for the photographs they name.
+    The same call later gives the same study. Raises RecipeError or DataError.
+    """
+    base = studies.read("train", asked)
+    kept = _kept(folder / NAME)
+    if kept is None or (kept.asked, kept.seconds) != (tuple(asked), seconds):
+        choice = _chosen(base, asked, settings, seconds)
+        kept = _Kept(asked=tuple(asked), seconds=seconds, **vars(choice))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / NAME, kept.model_dump(mode="json"))
+    choice = Choice(kept.fields, kept.folds, kept.because)
+    return _laid_under(asked, choice), choice
+
+
+class _Kept(BaseModel):
+    """What choice.json holds: what was asked for, and what was chosen."""
+
+    asked: tuple[str, ...]
+    seconds: float
+    fields: dict[str, Any]
+    folds: int
+    because: tuple[str, ...]
+
+
+def _kept(path: Path) -> _Kept | None:
+    """Read what was chosen before; None where nothing was, or what is there is damaged."""
+    try:
+        return _Kept.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _chosen(base: Study, asked: Sequence[str], settings: Settings, seconds: float) -> Choice:
+    counts, num_classes = _counted(base.data, offline=settings.offline)
+    (row,) = studies.rows(base)
+    start = Start(
+        size=row.recipe.size,
+        pretrained=row.recipe.weights != "none",
+        frozen="backbone" in row.recipe.freeze,
+        named=any(text.startswith("model=") for text in asked),
+    )
+    if not (start.pretrained or start.named):
+        (row,) = studies.rows(studies.read("train", [*_texts(SMALL), *asked]))
+    reached = speed.measured(row.recipe, num_classes, machine.device(settings.device))
+    return choose(counts, reached, seconds, start)
+
+
+def _counted(spec: DataSpec, *, offline: bool) -> tuple[Folder, int]:
+    """Count the photographs of each split, as it will be made, and the classes."""
+    photographs = find(spec, offline=offline)
+    given = bool((photographs.splits == "test").any())
+    sides = split(photographs, spec, spec.split_seed)
+    count = {name: int((sides == name).sum()) for name in ("train", "validation", "test")}
+    each = np.bincount(photographs.labels[sides == "train"], minlength=len(photographs.classes))
+    return Folder(**count, smallest=int(each.min()), given=given), len(photographs.classes)
+
+
+def _laid_under(asked: Sequence[str], choice: Choice) -> Study:
+    """Return the study with what was chosen, and over that what was asked for."""
+    made = studies.read("train", [*_texts(choice.fields), *asked])
+    if not choice.folds:
+        return made
+    data = made.data.model_copy(update={"folds": choice.folds})
+    vary = (*made.vary, "split")
+    return made.model_copy(update={"data": data, "seeds": tuple(range(choice.folds)), "vary": vary})
+
+
+def _texts(fields: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={json.dumps(value)}" for name, value in fields.items()]
