@@ -19,12 +19,12 @@ from bakeoff import capture, distill, machine, optimizers, step, stepping, store
 from bakeoff import run as running
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
-from bakeoff.distilling import Distill
 from bakeoff.fields import RecipeError
 from bakeoff.inputs import from_pixels
 from bakeoff.models import folder as model_folder
 from bakeoff.models import limits, weights, zoo
 from bakeoff.models.parts import freeze, train_mode
+from bakeoff.options import Distill
 from bakeoff.ranks import Ranks
 from bakeoff.recipe import Recipe, parse
 from bakeoff.study import Row, Run

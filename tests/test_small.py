@@ -22,7 +22,8 @@ from bakeoff.machine import fabric
 from bakeoff.models import folder as model_folder
 from bakeoff.models import limits, zoo
 from bakeoff.models.small import small_net
-from bakeoff.recipe import NetOptions, parse
+from bakeoff.options import NetOptions
+from bakeoff.recipe import parse
 from bakeoff.study import Row, Run
 
 CPU = torch.device("cpu")

@@ -11,14 +11,14 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 TORCH_FREE = (
-    "cli", "fields", "distilling", "named", "choice", "recipe", "study", "store", "integrity", "files",
+    "cli", "fields", "options", "named", "choice", "recipe", "study", "store", "integrity", "files",
     "stopping", "settings", "display", "launched", "report", "tables", "judged", "render", "growth",
     "terminal", "figures", "evaluate", "handover", "page", "evidence", "data", "paper",
     "replication", "predict", "api", "elsewhere", "mirror",
 )  # fmt: skip
 ORDER = (
     {"fields"},
-    {"named", "choice", "distilling"},
+    {"named", "choice", "options"},
     {"recipe", "settings", "evaluate", "files", "stopping", "colours"},
     {"data", "seeds", "augment", "machine", "integrity", "documents", "launched"},
     {"study", "sharded"},

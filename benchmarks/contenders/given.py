@@ -13,7 +13,7 @@ from torchvision.models import resnet18
 from torchvision.transforms import v2
 
 from bakeoff.models.small import small_net
-from bakeoff.recipe import NetOptions
+from bakeoff.options import NetOptions
 from benchmarks.jobs import MEAN, STD, Job
 
 

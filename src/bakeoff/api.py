@@ -45,14 +45,16 @@ def train(
     weights: str | Path | None = None,
     start: str | Path | None = None,
     recipe: Mapping[str, Any] | None = None,
+    budget: str = "10m",
     settings: Settings | None = None,
 ) -> Classifier:
     """Make one good model from a folder or CSV of photographs; it lies in `out`/best.
 
     `weights` to start from are `imagenet` (the default), `none` or a file. `start` is an earlier
     model instead, or a run or study folder that holds one: its net, what that sees, and its weights
-    but for the head. `recipe` has the fields to set, nested or dotted. Raises RecipeError or
-    DataError for what cannot be trained, TrainingError for a run that failed.
+    but for the head. `recipe` has the fields to set, nested or dotted; the others are chosen so
+    that it takes about `budget` (`90s`, `45m`, `2h`). Raises RecipeError or DataError for what
+    cannot be trained, TrainingError for a run that failed.
 
     >>> small = {"model": "baseline", "size": 32, "net": {"width": 4, "padding": 1}, "epochs": 4}
     >>> model = train("photographs", weights="none", recipe=small)
@@ -62,7 +64,10 @@ def train(
     begun = beginning(weights, start)
     fields = [*begun.items(), *(recipe or {}).items(), ("data.source", str(photographs))]
     overrides = [f"{name}={json.dumps(value)}" for name, value in fields]
-    _carry_out(studies.read("train", overrides), Path(out), None, settings)
+    from bakeoff import chosen
+
+    study, _ = chosen.study(overrides, Path(out), settings or Settings(), budget)
+    _carry_out(study, Path(out), None, settings)
     return load(out)
 
 

@@ -55,13 +55,14 @@ class Start:
     """From what the training starts: a net at `size` pixels a side.
 
     `pretrained`: it has weights. `frozen`: its body is to stay as it is. `named`: it was asked for
-    by name.
+    by name. `taught`: it has a teacher, who needs the whole net.
     """
 
     size: int = 224
     pretrained: bool = True
     frozen: bool = False
     named: bool = False
+    taught: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def choose(folder: Folder, speed: Speed, seconds: float, start: Start) -> Choice
     head = "only a head is trained, on the pretrained features"
     if start.frozen:
         return _features(folder, f"freeze holds backbone: {head}")
-    if folder.smallest < FEW:
+    if folder.smallest < FEW and not start.taught:
         said = f"the smallest class has {folder.smallest} photographs to train, under {FEW}"
         return _features(folder, f"{said}: {head}")
     sizes = [16 * round(share * start.size / 16) for share in SHARES]
@@ -88,12 +89,14 @@ def choose(folder: Folder, speed: Speed, seconds: float, start: Start) -> Choice
         epochs = _epochs(folder, speed, seconds, size / start.size)
         if epochs >= (ENOUGH if size != sizes[-1] else LEAST):
             return _finetuned(folder, speed, seconds, start.size, size)
+    if start.taught:
+        return _finetuned(folder, speed, seconds, start.size, sizes[-1])
     said = f"{_said(seconds)} are too few for the whole net on {folder.train} photographs"
     return _features(folder, f"{said}: {head}")
 
 
 def _finetuned(folder: Folder, speed: Speed, seconds: float, whole: int, size: int) -> Choice:
-    fit = min(_epochs(folder, speed, seconds, size / whole), MOST_EPOCHS)
+    fit = max(1, min(_epochs(folder, speed, seconds, size / whole), MOST_EPOCHS))
     pay = max(ENOUGH, SHOWN // folder.train)
     because = [
         f"the smallest class has {folder.smallest} photographs to train: the whole net learns",

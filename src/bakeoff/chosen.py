@@ -19,31 +19,29 @@ from bakeoff.choice import SMALL, Choice, Folder, Start, choose
 from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
 from bakeoff.data.splits import split
+from bakeoff.decide import seconds
+from bakeoff.fields import RecipeError
 from bakeoff.files import write_json
 from bakeoff.settings import Settings
 from bakeoff.study import Study
 
 NAME = "choice.json"
-BUDGET_SECONDS = 600.0
 
 
 def study(
-    asked: Sequence[str], folder: Path, settings: Settings, seconds: float = BUDGET_SECONDS
-) -> tuple[Study, Choice]:
-    """Return what to train in `folder`, and why.
+    asked: Sequence[str], folder: Path, settings: Settings, budget: str
+) -> tuple[Study, tuple[str, ...]]:
+    """Return what to train in `folder` within `budget` (such as `10m`), and why.
 
     `asked` are texts `field=value`, which win over what is chosen for the photographs they name.
     The same call later gives the same study. Raises RecipeError or DataError.
     """
-    base = studies.read("train", asked)
-    kept = _kept(folder / NAME)
-    if kept is None or (kept.asked, kept.seconds) != (tuple(asked), seconds):
-        choice = _chosen(base, asked, settings, seconds)
-        kept = _Kept(asked=tuple(asked), seconds=seconds, **vars(choice))
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / NAME, kept.model_dump(mode="json"))
-    choice = Choice(kept.fields, kept.folds, kept.because)
-    return _laid_under(asked, choice), choice
+    kept, limit = _kept(folder / NAME), seconds(budget)
+    if kept is None or (kept.asked, kept.seconds) != (tuple(asked), limit):
+        choice = _chosen(asked, settings, limit)
+        kept = _Kept(asked=tuple(asked), seconds=limit, **vars(choice))
+        _keep(kept, folder)
+    return _laid_under(asked, Choice(kept.fields, kept.folds)), kept.because
 
 
 class _Kept(BaseModel):
@@ -56,6 +54,16 @@ class _Kept(BaseModel):
     because: tuple[str, ...]
 
 
+def _keep(kept: _Kept, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / NAME, kept.model_dump(mode="json"))
+    except FileExistsError:
+        raise RecipeError(f"--out: {folder} cannot be a folder, a file is in the way") from None
+    except OSError as error:
+        raise RecipeError(f"--out: {folder} cannot be written to: {error.strerror}") from None
+
+
 def _kept(path: Path) -> _Kept | None:
     """Read what was chosen before; None where nothing was, or what is there is damaged."""
     try:
@@ -64,19 +72,21 @@ def _kept(path: Path) -> _Kept | None:
         return None
 
 
-def _chosen(base: Study, asked: Sequence[str], settings: Settings, seconds: float) -> Choice:
+def _chosen(asked: Sequence[str], settings: Settings, limit: float) -> Choice:
+    base = studies.read("train", asked)
     counts, num_classes = _counted(base.data, offline=settings.offline)
     (row,) = studies.rows(base)
     start = Start(
         size=row.recipe.size,
         pretrained=row.recipe.weights != "none",
         frozen="backbone" in row.recipe.freeze,
+        taught=bool(row.recipe.distill.teacher),
         named=any(text.startswith("model=") for text in asked),
     )
     if not (start.pretrained or start.named):
         (row,) = studies.rows(studies.read("train", [*_texts(SMALL), *asked]))
     reached = speed.measured(row.recipe, num_classes, machine.device(settings.device))
-    return choose(counts, reached, seconds, start)
+    return choose(counts, reached, limit, start)
 
 
 def _counted(spec: DataSpec, *, offline: bool) -> tuple[Folder, int]:

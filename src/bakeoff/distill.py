@@ -16,12 +16,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bakeoff.distilling import Distill
 from bakeoff.fields import RecipeError
 from bakeoff.machine import quiet
 from bakeoff.models import folder as model_folder
 from bakeoff.models import weights
 from bakeoff.models.parts import Net
+from bakeoff.options import Distill
 from bakeoff.ranks import ALONE, Ranks
 from bakeoff.recipe import Recipe
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     TypeAdapter,
@@ -44,6 +45,12 @@ PositiveOrAuto = Annotated[float | Literal["auto"], PlainValidator(_number_or_au
 
 _shown = Repr()  # values in errors, cut where they are long
 _shown.maxstring = _shown.maxother = _shown.maxlong = 80
+
+
+class Data(BaseModel):
+    """Frozen, and without fields that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RecipeError(ValueError):

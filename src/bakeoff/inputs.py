@@ -21,8 +21,8 @@ from bakeoff.data.window import Shards
 from bakeoff.machine import free_bytes, quiet
 from bakeoff.models.parts import Net
 from bakeoff.models.views import views
+from bakeoff.options import Augment
 from bakeoff.ranks import ALONE, Ranks
-from bakeoff.recipe import Augment
 
 SHARE_OF_FREE_MEMORY = 0.5
 NO_AUGMENT = Augment()

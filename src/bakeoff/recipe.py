@@ -12,63 +12,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from bakeoff.distilling import Distill
-from bakeoff.fields import NotNegative, Patterns, PositiveOrAuto, Probability, validated
+from bakeoff.fields import Data, NotNegative, Patterns, PositiveOrAuto, validated
 from bakeoff.named import expanded
+from bakeoff.options import Augment, Distill, NetOptions
 
 SMALL_NETS = ("baseline", "custom")
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NetOptions(_Data):
-    """What can be varied in the report's two small nets (`baseline`, `custom`)."""
-
-    extra_convs: Annotated[
-        Literal["none", "around_pool", "before_pool"],
-        Field(
-            description="two more convolutions: as the report's table 2, or as its text, has them"
-        ),
-    ] = "none"
-    early_pool: Annotated[bool, Field(description="a max-pool after conv2")] = False
-    activation: Literal["relu", "silu", "gelu"] = "relu"
-    pool_stride: Annotated[int, Field(ge=1, le=3)] = 3
-    padding: Annotated[int, Field(ge=0, le=1, description="of every convolution")] = 0
-    relu_logits: bool = False
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    width: Annotated[
-        int, Field(ge=4, le=512, description="channels of conv1; later ones double")
-    ] = 64
-    residual: Annotated[
-        bool, Field(description="an identity link around every convolution that keeps the shape")
-    ] = False
-    attention: Annotated[
-        Literal["none", "se", "eca"], Field(description="channel gates after the wide convolutions")
-    ] = "none"
-    blur_pool: Annotated[bool, Field(description="blur before every step wider than 1")] = False
-
-    @model_validator(mode="after")
-    def _links_need_equal_shapes(self) -> NetOptions:
-        if self.residual and not self.padding:
-            raise ValueError("residual needs padding 1, so that maps keep their shape, not 0")
-        return self
-
-
-class Augment(_Data):
-    """Random changes to the training photographs; policies are explained in `bakeoff.augment`."""
-
-    policy: Literal["none", "standard", "report", "report_jitter", "trivial"] = "none"
-    exact: Annotated[bool, Field(description="torchvision's own sequence, slower")] = False
-    erase: Probability = 0.0
-    mixup: NotNegative = 0.0
-    cutmix: NotNegative = 0.0
-
-
-class Recipe(_Data):
+class Recipe(Data):
     """One training, apart from its data and its seed."""
 
     model: Annotated[str, Field(description="baseline, custom, a torchvision or a timm name")] = (

@@ -130,6 +130,7 @@ def train(
     teacher: Annotated[
         str, typer.Option(help="an earlier model, run or study folder to learn from, as labels")
     ] = "",
+    budget: Annotated[str, typer.Option(help="how long it may take: 90s, 45m, 2h")] = "10m",
     set_: Set = None,
     device: Device = "auto",
     offline: Offline = False,
@@ -139,16 +140,19 @@ def train(
     log: Log = None,
     strategy: Strategy = "auto",
 ) -> None:
-    """Make one good model from a folder of photographs."""
+    """Make one good model from a folder of photographs; what is not set is chosen, and said."""
     with refusals():
         followers_follow(strategy, device)
         begun = beginning(weights, start) | ({"distill.teacher": teacher} if teacher else {})
         fields = [f"{name}={json.dumps(value)}" for name, value in begun.items()]
         overrides = [f"data.source={photographs}", *fields, *(set_ or [])]
-        asked = studies.read("train", overrides)
+        studies.read("train", overrides)  # what is wrong with it is said at once
         with leading(strategy, device):
-            from bakeoff import conduct
+            from bakeoff import chosen, conduct
 
             settings = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
+            asked, because = chosen.study(overrides, out_folder, settings, budget)
+            for reason in because:
+                err.print(f"chosen: {reason}", highlight=False, soft_wrap=True)
             job = conduct.Job(asked, out_folder, settings, out, err)
             end(conduct.plan(job, studies.runs(asked)))

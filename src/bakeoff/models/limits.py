@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from bakeoff.fields import RecipeError
 from bakeoff.models import zoo
 from bakeoff.models.parts import freeze, frozen_prefix
-from bakeoff.recipe import Augment, NetOptions, Recipe
+from bakeoff.options import Augment, NetOptions
+from bakeoff.recipe import Recipe
 
 MOST_NUMBERS = 2**31 - 1
 

@@ -16,7 +16,7 @@ from timm.layers.eca import EcaModule
 from timm.layers.squeeze_excite import SEModule
 from torch import Tensor, nn
 
-from bakeoff.recipe import NetOptions
+from bakeoff.options import NetOptions
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 GATES: dict[str, Callable[[int], nn.Module]] = {
