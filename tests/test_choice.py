@@ -118,6 +118,16 @@ def test_what_was_chosen_is_kept_and_what_is_asked_for_wins(
     assert studies.rows(slower)[0].recipe.freeze == ("backbone",)
 
 
+def test_a_net_without_a_head_of_its_own_has_none_trained_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "measured", lambda *_: FAST)
+    asked = ["data.source=plates", "data.per_class=100", "weights=start.pth", "model=googlenet"]
+    study, _ = chosen.study(asked, tmp_path, Settings(), "10m")
+    (row,) = studies.rows(study)
+    assert (row.recipe.head_epochs, row.recipe.optimizer) == (0, "adamw")
+
+
 def test_folds_vary_the_split_and_give_a_run_each(tmp_path: Path) -> None:
     choice = Choice({"like": "best/features", "epochs": 2}, folds=5)
     study = chosen._laid_under(["data.source=plates", "weights=start.pth"], choice)

@@ -230,6 +230,16 @@ def test_features_are_computed_once_and_are_the_prefix_s_outputs(
     torch.testing.assert_close(tail(net, prefix)(outputs), net.module(images))
 
 
+def test_features_of_a_small_net_are_those_of_its_options(tmp_path: Path, plates: Dataset) -> None:
+    start = tmp_path / "start.pth"
+    torch.save(zoo.build(parse(TINY), 10).module.state_dict(), start)
+    plain = {**TINY, "weights": str(start), "freeze": "backbone"}
+    silu = {**plain, "net": {**TINY["net"], "activation": "silu"}}
+    found = [finished(tmp_path / str(n), fields, plates) for n, fields in enumerate((plain, silu))]
+    with np.load(found[0] / "predictions.npz") as one, np.load(found[1] / "predictions.npz") as two:
+        assert not np.allclose(one["test_logits"], two["test_logits"])
+
+
 def test_bf16_stays_near_fp32(tmp_path: Path, plates: Dataset) -> None:
     """Bound: after one epoch the validation loss differs by less than 5 %."""
     losses = []

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import BaseModel
 
-from bakeoff import machine, speed
+from bakeoff import head_first, machine, speed
 from bakeoff import study as studies
 from bakeoff.choice import SMALL, Choice, Folder, Start, choose
 from bakeoff.data.sources import find
@@ -22,6 +23,8 @@ from bakeoff.data.splits import split
 from bakeoff.decide import seconds
 from bakeoff.fields import RecipeError
 from bakeoff.files import write_json
+from bakeoff.joining import joined
+from bakeoff.models import zoo
 from bakeoff.settings import Settings
 from bakeoff.study import Study
 
@@ -86,7 +89,12 @@ def _chosen(asked: Sequence[str], settings: Settings, limit: float) -> Choice:
     if not (start.pretrained or start.named):
         (row,) = studies.rows(studies.read("train", [*_texts(SMALL), *asked]))
     reached = speed.measured(row.recipe, num_classes, machine.device(settings.device))
-    return choose(counts, reached, limit, start)
+    choice = choose(counts, reached, limit, start)
+    with torch.device("meta"):
+        net = zoo.build(row.recipe.model_copy(update={"weights": "none"}), num_classes)
+    if choice.fields["like"] == "best/finetuned" and head_first.obstacle(net, joined().size):
+        choice.fields["head_epochs"] = 0
+    return choice
 
 
 def _counted(spec: DataSpec, *, offline: bool) -> tuple[Folder, int]:

@@ -25,18 +25,18 @@ OWN = {
 
 
 def check(recipe: Recipe, net: Net, processes: int = 1) -> None:
-    """Refuse `head_epochs` where the head is not the net's last link, or there are processes."""
-    if not recipe.head_epochs:
-        return
+    """Refuse `head_epochs` where `obstacle` finds something."""
+    if recipe.head_epochs and (found := obstacle(net, processes)):
+        raise RecipeError(f"head_epochs: {recipe.head_epochs} {found}; allowed: 0")
+
+
+def obstacle(net: Net, processes: int = 1) -> str:
+    """Say why the head of `net` cannot be trained first; an empty text where it can."""
     if processes > 1:
-        raise RecipeError(
-            f"head_epochs: {recipe.head_epochs} is for one process, and these are {processes}"
-        )
+        return f"is for one process, and these are {processes}"
     if len(net.parts) < 2 or not isinstance(net.parts[-1].module, nn.Linear):
-        raise RecipeError(
-            f"head_epochs: {recipe.head_epochs} needs a net that ends in a linear head, "
-            f"which {recipe.model} does not; allowed: 0"
-        )
+        return f"needs a net that ends in a linear head, which {net.name} does not"
+    return ""
 
 
 def train(job: Job, prepared: Prepared) -> None:

@@ -114,12 +114,14 @@ def features_of(
     recipe = job.run.row.recipe
     start = weights.digest(recipe.weights)
     drawn = job.run.seeds["init"] if start == "none" else None
+    net_options = recipe.net.model_dump(mode="json", exclude_defaults=True, exclude={"dropout"})
+    options = (net_options,) if net_options else ()  # an activation has no tensors to tell it by
     return features.cached(
         fabric,
         net,
         prefix,
         inputs,
-        key=(start, drawn, job.dataset.digests, recipe.side, job.precision),
+        key=(start, drawn, *options, job.dataset.digests, recipe.side, job.precision),
         views=views or recipe.views,
         folder=cache_dir() / "features",
         on_progress=job.on_progress,
