@@ -90,7 +90,7 @@ def _chosen(asked: Sequence[str], settings: Settings, limit: float) -> Choice:
         (row,) = studies.rows(studies.read("train", [*_texts(SMALL), *asked]))
     reached = speed.measured(row.recipe, num_classes, machine.device(settings.device))
     choice = choose(counts, reached, limit, start)
-    with torch.device("meta"):
+    with torch.device("meta"), machine.quiet():
         net = zoo.build(row.recipe.model_copy(update={"weights": "none"}), num_classes)
     if choice.fields["like"] == "best/finetuned" and head_first.obstacle(net, joined().size):
         choice.fields["head_epochs"] = 0
