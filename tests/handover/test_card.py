@@ -56,6 +56,24 @@ def test_the_card_of_a_variant_says_what_its_change_did(workplace: Path, tmp_pat
     assert said in text
     assert yaml.safe_load(text.split("---\n")[1])["library_name"] == "timm"
     assert len(re.findall(r"```python", text)) == 2
+    assert "views" not in text
+
+
+def test_the_card_says_where_timm_alone_answers_otherwise(workplace: Path, tmp_path: Path) -> None:
+    folder = workplace / "runs/noise"
+    runs, study = read_runs(folder), read_study(folder)
+    config = configs.read(runs[0].folder / "model")
+    recipe = config.bakeoff.recipe.model_copy(update={"views": "flip"})
+    own = config.bakeoff.model_copy(update={"recipe": recipe})
+    config = config.model_copy(update={"bakeoff": own})
+    card.write(
+        tmp_path, config, study, runs, runs[0], trust(runs[0].predictions("validation")), timm=True
+    )
+    text = (tmp_path / "README.md").read_text()
+    assert (
+        "It answers on one view of a photograph; the figures here are means over several (`views: flip`)"
+        in text
+    )
 
 
 def test_its_head_is_what_the_hub_reads_and_no_path_is_in_it(workplace: Path, text: str) -> None:
