@@ -12,7 +12,7 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 	$(MAKE) docs
 
 # The site, into site/; a dead link or an undocumented name is an error.
