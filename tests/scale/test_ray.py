@@ -280,7 +280,7 @@ def test_other_photographs_on_a_node_are_not_believed(tmp_path: Path) -> None:
     (run, *_) = runs(asked)
     settings = Settings("cpu", offline=True)
     place = worker.Place(asked, tmp_path, "", tmp_path, settings)
-    with pytest.raises(RecipeError, match="photographs, start weights or teacher there are not those"):
+    with pytest.raises(RecipeError, match="start weights or teacher there are not those here"):
         list(worker.carry_out(place, (run,), (run,), {run.name: "another"}, 1))
     assert not (tmp_path / run.name).exists()
 
