@@ -48,7 +48,8 @@ def settled(found: Settled) -> str:
         return ""
     said = f"{_row(base)}; {_row(row)}; {points(row.difference)} points"
     if row.verdict:
-        said += f". {row.verdict.verdict}: {row.verdict.explanation}"
+        word, why = row.verdict.verdict, row.verdict.explanation.rstrip(".")
+        said += f". {why if why.startswith(word) else f'{word}: {why}'}"
     return said
 
 
