@@ -46,6 +46,19 @@ def test_more_photographs_a_second_buy_no_more_epochs_than_pay() -> None:
     assert found.because[-1] == "20 epochs are enough for 2000 photographs"
 
 
+def test_a_net_of_one_size_is_never_given_fewer_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_size = Start(resizable=False)
+    assert "train_size" not in choose(folder(1_600, 320), TWO_CORES, 600, one_size).fields
+    assert choose(folder(4_000, 500), TWO_CORES, 600, one_size).fields["like"] == "best/features"
+    monkeypatch.setattr(speed, "measured", lambda *_: Speed(20.0, 60.0))
+    asked = ["data.source=plates", "data.per_class=300", "weights=start.pth"]
+    for model, sizes in (("timm/vit_tiny_patch16_224", {None}), ("resnet18", {128})):
+        study, _ = chosen.study([*asked, f"model={model}"], tmp_path / model, Settings(), "10m")
+        assert studies.rows(study)[0].recipe.train_size in sizes
+
+
 def test_few_photographs_a_class_get_a_head_and_folds() -> None:
     found = choose(folder(600, 49), FAST, 600, Start())
     assert found.fields == {"like": "best/features", "epochs": 40}
@@ -116,6 +129,7 @@ def test_what_was_chosen_is_kept_and_what_is_asked_for_wins(
     assert (row.recipe.lr, row.recipe.optimizer) == (0.007, "adamw")
     slower, _ = chosen.study([*asked, "batch=16"], tmp_path, Settings(), "10m")
     assert studies.rows(slower)[0].recipe.freeze == ("backbone",)
+    assert chosen.study(asked, tmp_path, Settings(), "10m")[0] == study, "the first is not lost"
 
 
 def test_a_net_without_a_head_of_its_own_has_none_trained_first(

@@ -131,6 +131,11 @@ def test_an_image_too_small_for_the_net_is_refused_with_what_would_help() -> Non
     with pytest.raises(RecipeError, match=r"size: 64 does not fit custom; .*net\.padding=1"):
         zoo.check_size(parse({"model": "custom", "size": 64}), 7)
     zoo.check_size(parse({"model": "custom", "size": 64, "net.padding": 1}), 7)
+    growing = {"augment.policy": "standard", "grow_from": 64, "train_size": 224}
+    with pytest.raises(RecipeError, match="grow_from: 64 does not fit custom; allowed: unset, or"):
+        zoo.check_size(parse({"model": "custom", "size": 224, **growing}), 7)
+    with pytest.raises(RecipeError, match="grow_from: 64 does not fit timm/vit_tiny_patch16_224"):
+        zoo.check_size(parse({"model": "timm/vit_tiny_patch16_224", **growing}), 7)
     zoo.check_size(parse({"model": "custom", "size": 224}), 7)
 
 

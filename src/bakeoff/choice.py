@@ -55,7 +55,7 @@ class Start:
     """From what the training starts: a net at `size` pixels a side.
 
     `pretrained`: it has weights. `frozen`: its body is to stay as it is. `named`: it was asked for
-    by name. `taught`: it has a teacher, who needs the whole net.
+    by name. `taught`: it has a teacher, who needs the whole net. `resizable`: it takes other sizes.
     """
 
     size: int = 224
@@ -63,6 +63,7 @@ class Start:
     frozen: bool = False
     named: bool = False
     taught: bool = False
+    resizable: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def choose(folder: Folder, speed: Speed, seconds: float, start: Start) -> Choice
     if folder.smallest < FEW and not start.taught:
         said = f"the smallest class has {folder.smallest} photographs to train, under {FEW}"
         return _features(folder, f"{said}: {head}")
-    sizes = [16 * round(share * start.size / 16) for share in SHARES]
+    shares = SHARES if start.resizable else SHARES[:1]
+    sizes = [16 * round(share * start.size / 16) for share in shares]
     for size in sizes:
         epochs = _epochs(folder, speed, seconds, size / start.size)
         if epochs >= (ENOUGH if size != sizes[-1] else LEAST):

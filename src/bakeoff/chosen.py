@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from bakeoff import head_first, machine, speed
 from bakeoff import study as studies
-from bakeoff.choice import SMALL, Choice, Folder, Start, choose
+from bakeoff.choice import SHARES, SMALL, Choice, Folder, Start, choose
 from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
 from bakeoff.data.splits import split
@@ -25,6 +25,7 @@ from bakeoff.fields import RecipeError
 from bakeoff.files import write_json
 from bakeoff.joining import joined
 from bakeoff.models import zoo
+from bakeoff.recipe import Recipe
 from bakeoff.settings import Settings
 from bakeoff.study import Study
 
@@ -39,16 +40,17 @@ def study(
     `asked` are texts `field=value`, which win over what is chosen for the photographs they name.
     The same call later gives the same study. Raises RecipeError or DataError.
     """
-    kept, limit = _kept(folder / NAME), seconds(budget)
-    if kept is None or (kept.asked, kept.seconds) != (tuple(asked), limit):
-        choice = _chosen(asked, settings, limit)
-        kept = _Kept(asked=tuple(asked), seconds=limit, **vars(choice))
-        _keep(kept, folder)
+    known, key = _kept(folder / NAME), (tuple(asked), seconds(budget))
+    kept = next((each for each in known if (each.asked, each.seconds) == key), None)
+    if kept is None:
+        choice = _chosen(asked, settings, key[1])
+        kept = _Kept(asked=key[0], seconds=key[1], **vars(choice))
+        _keep((*known, kept), folder)
     return _laid_under(asked, Choice(kept.fields, kept.folds)), kept.because
 
 
 class _Kept(BaseModel):
-    """What choice.json holds: what was asked for, and what was chosen."""
+    """One call in choice.json: what was asked for, and what was chosen."""
 
     asked: tuple[str, ...]
     seconds: float
@@ -57,22 +59,25 @@ class _Kept(BaseModel):
     because: tuple[str, ...]
 
 
-def _keep(kept: _Kept, folder: Path) -> None:
+_every = TypeAdapter(tuple[_Kept, ...])
+
+
+def _keep(kept: tuple[_Kept, ...], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / NAME, kept.model_dump(mode="json"))
+        write_json(folder / NAME, _every.dump_python(kept, mode="json"))
     except FileExistsError:
         raise RecipeError(f"--out: {folder} cannot be a folder, a file is in the way") from None
     except OSError as error:
         raise RecipeError(f"--out: {folder} cannot be written to: {error.strerror}") from None
 
 
-def _kept(path: Path) -> _Kept | None:
-    """Read what was chosen before; None where nothing was, or what is there is damaged."""
+def _kept(path: Path) -> tuple[_Kept, ...]:
+    """Read what was chosen before; nothing where nothing was, or what is there is damaged."""
     try:
-        return _Kept.model_validate_json(path.read_bytes())
+        return _every.validate_json(path.read_bytes())
     except (OSError, ValueError):
-        return None
+        return ()
 
 
 def _chosen(asked: Sequence[str], settings: Settings, limit: float) -> Choice:
@@ -85,6 +90,7 @@ def _chosen(asked: Sequence[str], settings: Settings, limit: float) -> Choice:
         frozen="backbone" in row.recipe.freeze,
         taught=bool(row.recipe.distill.teacher),
         named=any(text.startswith("model=") for text in asked),
+        resizable=_resizable(row.recipe, num_classes),
     )
     if not (start.pretrained or start.named):
         (row,) = studies.rows(studies.read("train", [*_texts(SMALL), *asked]))
@@ -95,6 +101,17 @@ def _chosen(asked: Sequence[str], settings: Settings, limit: float) -> Choice:
     if choice.fields["like"] == "best/finetuned" and head_first.obstacle(net, joined().size):
         choice.fields["head_epochs"] = 0
     return choice
+
+
+def _resizable(recipe: Recipe, num_classes: int) -> bool:
+    """Tell whether the net takes other sizes than its own; a vision transformer mostly does not."""
+    smaller = max(16, 16 * round(SHARES[-1] * recipe.size / 16))
+    try:
+        with machine.quiet():
+            zoo.check_size(recipe.model_copy(update={"size": smaller}), num_classes)
+    except RecipeError:
+        return False
+    return True
 
 
 def _counted(spec: DataSpec, *, offline: bool) -> tuple[Folder, int]:

@@ -35,18 +35,28 @@ def build(recipe: Recipe, num_classes: int, *, offline: bool = False) -> Net:
 
 
 def check_size(recipe: Recipe, num_classes: int) -> None:
-    """Refuse an image size that the net's maps shrink away, before anything is trained."""
+    """Refuse an image size that the net cannot take, also one of training, before anything runs."""
+    sides = {"size": recipe.size, "train_size": recipe.train_size, "grow_from": recipe.grow_from}
     padding = " or net.padding=1" if recipe.model in SMALL_NETS and not recipe.net.padding else ""
+    for field, side in sides.items():
+        if side is not None and not _takes(recipe, num_classes, side):
+            other = "a larger size" if field == "size" else "unset, or a larger size"
+            raise RecipeError(
+                f"{field}: {side} does not fit {recipe.model}; allowed: {other}{padding}"
+            )
+
+
+def _takes(recipe: Recipe, num_classes: int, side: int) -> bool:
+    """Tell whether the net takes (2, 3, side, side); yes where that costs memory to find out."""
     with torch.device("meta"):
         try:
             net = build(recipe.model_copy(update={"weights": "none"}), num_classes)
-            net.module.eval()(torch.zeros(2, 3, recipe.size, recipe.size))
-        except NotImplementedError:  # a net that cannot be laid out without memory: not checked
-            return
+            net.module.eval()(torch.zeros(2, 3, side, side))
+        except NotImplementedError:
+            return True
         except (RuntimeError, AssertionError):
-            raise RecipeError(
-                f"size: {recipe.size} does not fit {recipe.model}; allowed: a larger size{padding}"
-            ) from None
+            return False
+    return True
 
 
 def _small(recipe: Recipe, num_classes: int) -> Net:
