@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bakeoff import machine, optimizers
-from bakeoff.heads import Head
+from bakeoff.blocks import Head
 from bakeoff.heads import epochs as together
 from bakeoff.inputs import NO_AUGMENT, Inputs
 from bakeoff.loop import Training

@@ -89,7 +89,7 @@ def test_every_layer_has_its_rate_and_norms_are_spared_the_decay() -> None:
     recipe = parse({**SMALL, "weight_decay": 0.1, "decay_norms": False, "layer_decay": 0.5})
     net = zoo.build(recipe, 10)
     optimizer = optimizers.make(recipe, net.module.named_parameters(), depths(net))
-    optimizers.set_rate(optimizer, 0.8)
+    optimizers.set_rate(optimizer.param_groups, 0.8)
     names = {id(parameter): name for name, parameter in net.module.named_parameters()}
     found = {
         names[id(parameter)]: (group["lr"], group["weight_decay"])

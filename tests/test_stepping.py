@@ -108,7 +108,7 @@ def stepped(one: step.Step, work: step.Work, count: int = 4) -> list[float]:
     batches = torch.arange(11).tensor_split(2)
     losses = []
     for number in range(count):
-        optimizers.set_rate(work.optimizer, 0.01 / (number + 1))
+        optimizers.set_rate(work.optimizer.param_groups, 0.01 / (number + 1))
         loss, right = one(work.inputs.batch(batches[number % 2]), drawing)
         assert 0 <= int(right) <= 6
         losses.append(loss.item())
@@ -321,7 +321,7 @@ def test_on_cuda_runs_share_a_recording_that_does_not_wait_for_the_device(way: s
         torch.cuda.set_sync_debug_mode("error")
         try:
             for _ in range(3):
-                optimizers.set_rate(work.optimizer, 1e-3)
+                optimizers.set_rate(work.optimizer.param_groups, 1e-3)
                 one(batch, drawing)
         finally:
             torch.cuda.set_sync_debug_mode("default")

@@ -27,7 +27,7 @@ ORDER = (
     {"inputs", "distill"},
     {"step", "streaming"},
     {"measuring", "averaging", "optimizers"},
-    {"features", "loop", "capture", "classifier", "predict", "speed"},
+    {"features", "loop", "capture", "classifier", "predict", "speed", "blocks"},
     {"stepping"},
     {"checkpoint", "heads", "prepare"},
     {"head_first"},

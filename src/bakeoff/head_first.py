@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bakeoff import heads
+from bakeoff.blocks import Head
 from bakeoff.fields import RecipeError
 from bakeoff.inputs import NO_AUGMENT
 from bakeoff.models.parts import Net
@@ -53,7 +54,7 @@ def train(job: Job, prepared: Prepared) -> None:
     layer = net.module.get_submodule(net.head)
     assert isinstance(layer, nn.Linear)
     start = layer.weight.detach().cpu(), layer.bias.detach().cpu()
-    head = heads.Head(own, job.run.seeds["order"], *start)
+    head = Head(own, job.run.seeds["order"], *start)
     split = split_of(job.dataset, recipe, job.run.seeds["order"])
     for epoch in heads.epochs([head], inputs, split):
         if job.on_progress:

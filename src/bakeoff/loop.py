@@ -158,7 +158,7 @@ def _one_epoch(
             with undivided():
                 training.whole = False
                 now.lr = optimizers.rate(recipe, epoch + number / len(batches))
-                optimizers.set_rate(training.optimizer, now.lr)
+                optimizers.set_rate(training.optimizer.param_groups, now.lr)
                 loss, right = inputs.ranks.totals(*one_step(batch, now.drawing))
                 average.update(epoch * len(batches) + number + 1)
                 now.losses[number] = loss

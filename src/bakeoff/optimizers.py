@@ -73,12 +73,12 @@ def rate(recipe: Recipe, epochs_done: float) -> float:
     return recipe.rate
 
 
-def set_rate(optimizer: Optimizer, lr: float) -> None:
+def set_rate(groups: Iterable[dict[str, Any]], lr: float) -> None:
     """Give every parameter group its share of the rate `lr`; one that is a tensor keeps its place.
 
     The head's group has all of it.
     """
-    for group in optimizer.param_groups:
+    for group in groups:
         own = lr * group.get(SCALE, 1.0)
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(own)

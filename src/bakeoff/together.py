@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bakeoff import heads, integrity, loop, machine, seeds, store
+from bakeoff.blocks import Head
 from bakeoff.data.dataset import Dataset
 from bakeoff.inputs import NO_AUGMENT
 from bakeoff.models import zoo
@@ -132,14 +133,14 @@ def run_together(
         raise
 
 
-def _heads(jobs: Sequence[Job]) -> list[heads.Head]:
+def _heads(jobs: Sequence[Job]) -> list[Head]:
     """Return every run's head at its start."""
     starts: dict[int, tuple[Tensor, Tensor]] = {}
     for job in jobs:
         if (seed := job.run.seeds["init"]) not in starts:
             starts[seed] = _start(job)
     return [
-        heads.Head(job.run.row.recipe, job.run.seeds["order"], *starts[job.run.seeds["init"]])
+        Head(job.run.row.recipe, job.run.seeds["order"], *starts[job.run.seeds["init"]])
         for job in jobs
     ]
 
@@ -154,7 +155,7 @@ def _start(job: Job) -> tuple[Tensor, Tensor]:
     return head.weight.detach(), head.bias.detach()
 
 
-def _with_head(prepared: Prepared, head: heads.Head) -> Prepared:
+def _with_head(prepared: Prepared, head: Head) -> Prepared:
     """Return `prepared` as if its net had been trained by itself to where `head` is."""
     model = prepared.training.model
     weight, bias = changing(model)

@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -168,6 +169,13 @@ def digest(weights: str) -> str:
 def _sha256(path: Path) -> str:
     if not path.is_file():
         raise RecipeError(f"weights: {path} is not a file")
+    status = path.stat()
+    return _read_once(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _read_once(path: Path, *_unchanged: int) -> str:
+    """Return the checksum of a file; of hundreds of runs from the same weights, the first reads."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
