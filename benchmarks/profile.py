@@ -56,12 +56,12 @@ def profiled(
     """
     from torch.profiler import ProfilerActivity, profile
 
-    begin = _training(net, num_steps, batch, size, where)
+    kind, begin = _training(net, num_steps, batch, size, where)
     next(begin)  # warm up
     activities = [ProfilerActivity.CPU]
     if where.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    with profile(activities=activities) as profiler, _stages(where):
+    with profile(activities=activities) as profiler, _stages(where, kind):
         began = perf_counter()
         next(begin)
         seconds = perf_counter() - began
@@ -86,8 +86,8 @@ def profiled(
 
 def _training(
     net: str, num_steps: int, batch: int, size: int, where: torch.device
-) -> Iterator[Any]:
-    """Return the epochs of a plain training on drawn pixels."""
+) -> tuple[type, Iterator[Any]]:
+    """Return the class of a net, and the epochs of a plain training of it on drawn pixels."""
     import numpy as np
     import torch
 
@@ -110,27 +110,27 @@ def _training(
     rows = torch.arange(shown + held)
     split = {"train": rows[:shown], "validation": rows[shown:]}
     training = loop.Training(model, optimizer)
-    return loop.epochs(fabric, training, wanted, inputs, split, {"order": 0, "augmentation": 0})
+    seed = {"order": 0, "augmentation": 0}
+    return type(built.module), loop.epochs(fabric, training, wanted, inputs, split, seed)
 
 
 @contextmanager
-def _stages(where: torch.device) -> Iterator[None]:
-    """Name the stages of the loop for the profiler; what evaluation does is all its own."""
+def _stages(where: torch.device, net: type) -> Iterator[None]:
+    """Name the stages of the loop for the profiler; what a stage does is all its own."""
     import torch
-    from lightning_fabric import Fabric
-    from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+    from lightning_fabric.wrappers import _FabricOptimizer
 
     from bakeoff import loop
     from bakeoff.inputs import Inputs
 
-    evaluating = False
+    inside = False
 
     def named(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Any, **keywords: Any) -> Any:
-            nonlocal evaluating
-            if evaluating:
+            nonlocal inside
+            if inside:
                 return function(*arguments, **keywords)
-            evaluating = stage == "evaluation"
+            inside = True
             try:
                 with torch.profiler.record_function(stage):
                     result = function(*arguments, **keywords)
@@ -138,15 +138,15 @@ def _stages(where: torch.device) -> Iterator[None]:
                         torch.cuda.synchronize(where)
                     return result
             finally:
-                evaluating = False
+                inside = False
 
         return called
 
     places = {
         "data": (Inputs, "batch"),
         "augmentation": (Inputs, "drawn"),
-        "forward": (_FabricModule, "forward"),
-        "backward": (Fabric, "backward"),
+        "forward": (net, "forward"),
+        "backward": (torch.Tensor, "backward"),
         "optimiser": (_FabricOptimizer, "step"),
         "evaluation": (loop, "measured"),
     }

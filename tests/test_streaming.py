@@ -137,7 +137,7 @@ def test_a_run_whose_photographs_do_not_fit_is_the_same_run(
 
     monkeypatch.setattr(streaming._Reader, "read", watched)
     list(running.run(tmp_path / "streamed", run, plates, CPU))
-    assert sum(read) == 2 * (70 + 30 + 30) + 70 + 30 + 500, "epochs, then train, validation, test"
+    assert sum(read) == 2 * (70 + 30 + 30) + 30 + 500, "epochs, then validation and test"
     lines = [
         [json.loads(line) for line in (tmp_path / name / "records.jsonl").read_text().splitlines()]
         for name in ("fits", "streamed")

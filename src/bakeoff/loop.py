@@ -151,7 +151,7 @@ def _one_epoch(
     order = inputs.order(rows, seeds.generator("order", seed["order"], epoch))
     batches = rows[order].tensor_split(math.ceil(len(rows) / recipe.batch))
     now = training.under_way or _begun(training, inputs, len(batches), seed["augmentation"])
-    began = perf_counter() - now.seconds
+    began, here = perf_counter() - now.seconds, inputs.device.type == "cpu"
     train_mode(training.model)
     with streaming.own_in_order(inputs, batches[now.step :]) as stream:
         for number, batch in enumerate(stream, now.step):
@@ -165,7 +165,7 @@ def _one_epoch(
                 now.right += right
                 now.step, now.seconds = number + 1, perf_counter() - began
                 training.whole = True
-            if inputs.device.type == "cpu" or now.step == len(batches):
+            if now.step == len(batches) or (here and not math.isfinite(loss)):
                 demand_finite(training)
             if on_step:
                 on_step(now.step, len(batches))

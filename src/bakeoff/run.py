@@ -13,7 +13,7 @@ import torch
 
 from bakeoff import checkpoint, head_first, loop, machine, rates, store
 from bakeoff.data.dataset import Dataset
-from bakeoff.measuring import measured, predicted
+from bakeoff.measuring import predicted
 from bakeoff.models import folder as model_folder
 from bakeoff.models import weights
 from bakeoff.models.parts import Net
@@ -185,7 +185,7 @@ def finish(
     unchanged = proof(net, prepared.frozen) == before
     if not unchanged:
         raise loop.TrainingError("frozen tensors changed during training: this is a defect")
-    loss, accuracy = measured(training.model, prepared.inputs, split["train"], recipe.batch)
+    best = training.records[training.best_epoch - 1]
     ids = np.array(dataset.photographs.paths)
     predictions: dict[store.Split, Predictions] = {}
     for name in ("validation", "test"):
@@ -197,8 +197,8 @@ def finish(
     finished = store.Finished(
         classes=dataset.classes,
         best_epoch=training.best_epoch,
-        train_accuracy=accuracy,
-        train_loss=loss,
+        train_accuracy=best.clean_accuracy,
+        train_loss=best.clean_loss,
         train_images=len(split["train"]),
         seconds=clock + perf_counter(),
         images_per_second=float(np.median([r.images_per_second for r in training.records])),

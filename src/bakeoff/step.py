@@ -115,6 +115,8 @@ def eager(work: Work) -> Step:
         group["lr"] = float(group["lr"])  # a recorded step, or its checkpoint, has tensors
         if "capturable" in group:
             group["capturable"] = False
+    if work.inputs.ranks.size == 1:
+        return _step(work, _through(work, _bare(work.model)))
     return _step(work, work.model)
 
 
@@ -124,20 +126,32 @@ def compiled(work: Work) -> Step:
     Its sums are taken in another order, so that results differ in their last bits. It pays on GPUs;
     on CPUs bf16 training is slower compiled.
     """
-    module = torch.compile(getattr(work.model, "module", work.model), dynamic=False)
+    return _step(work, _through(work, torch.compile(_bare(work.model), dynamic=False)))
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    """Return the net without Fabric's wrapper, which costs what twenty small operations do."""
+    module: nn.Module = getattr(model, "module", model)
+    return module
+
+
+def _through(work: Work, module: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return what the wrapper does besides: the precision that the run is in."""
 
     def forward(images: Tensor) -> Tensor:
         with work.fabric.autocast():
-            logits: Tensor = module(images)
+            logits = module(images)
         return logits.float()
 
-    return _step(work, forward)
+    return forward
 
 
 def _step(work: Work, forward: Callable[[Tensor], Tensor]) -> Step:
     cross_entropy = work.inputs.ranks.over_all(
         _cross_entropy(work.recipe, work.weight), partial(_divisor, work.weight)
     )
+
+    alone = work.inputs.ranks.size == 1
 
     def step(batch: Batch, drawing: torch.Generator) -> tuple[Tensor, Tensor]:
         images, targets = work.inputs.drawn(batch, drawing)
@@ -146,7 +160,10 @@ def _step(work: Work, forward: Callable[[Tensor], Tensor]) -> Step:
         if work.teacher:
             loss = work.teacher.joined(loss, logits, images)
         work.optimizer.zero_grad(set_to_none=True)
-        work.fabric.backward(loss)
+        if alone:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            work.fabric.backward(loss)
         work.optimizer.step()
         labels = batch.labels[-len(logits) :]  # one that was there to be mixed with comes first
         right = (logits.detach().argmax(1) == labels).sum()
