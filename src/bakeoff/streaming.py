@@ -7,6 +7,7 @@ batches are the same either way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch import Tensor
 from bakeoff.inputs import Batch, Inputs
 
 THREAD = "bakeoff-rows"
+AT_ONCE = 2**22  # bytes of rows gathered by one call, where a batch has fewer
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def in_order(inputs: Inputs, order: Sequence[Tensor]) -> Iterator[Iterator[Batch
     A batch is good until the next one is asked for. No thread is left, whatever happens inside.
     """
     if not inputs.streamed or not order:
-        yield map(inputs.batch, _on_device(inputs, order))
+        yield _gathered(inputs, _on_device(inputs, order))
         return
     reader = _Reader(inputs, max(map(len, order)))
     with ThreadPoolExecutor(1, THREAD) as thread:
@@ -52,6 +54,20 @@ def _on_device(inputs: Inputs, order: Sequence[Tensor]) -> Sequence[Tensor]:
         return order
     moved = torch.cat(list(order)).to(inputs.rows.device)
     return torch.split(moved, [len(each) for each in order])
+
+
+def _gathered(inputs: Inputs, order: Sequence[Tensor]) -> Iterator[Batch]:
+    """Yield each batch, several from one call where rows are so small that asking costs more."""
+    row = math.prod(inputs.rows.shape[1:]) * inputs.dtype.itemsize
+    count = max(1, AT_ONCE // max(1, row * max(map(len, order), default=1)))
+    for start in range(0, len(order), count):
+        some = order[start : start + count]
+        sizes = [len(indices) for indices in some]
+        joined = inputs.batch(torch.cat(list(some)) if count > 1 else some[0])
+        for rows, labels in zip(
+            torch.split(joined.rows, sizes), torch.split(joined.labels, sizes), strict=True
+        ):
+            yield Batch(rows, labels)
 
 
 def _read_ahead(
