@@ -142,6 +142,16 @@ def test_a_net_without_a_head_of_its_own_has_none_trained_first(
     assert (row.recipe.head_epochs, row.recipe.optimizer) == (0, "adamw")
 
 
+@pytest.mark.parametrize(("model", "reads"), [("resnet18", "stages"), ("vgg16_bn", "last")])
+def test_a_head_reads_all_stages_where_the_net_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, reads: str
+) -> None:
+    monkeypatch.setattr(speed, "measured", lambda *_: FAST)
+    asked = ["data.source=plates", "data.per_class=10", "weights=start.pth", f"model={model}"]
+    study, _ = chosen.study(asked, tmp_path, Settings(), "10m")
+    assert {row.recipe.head_reads for row in studies.rows(study)} == {reads}
+
+
 def test_folds_vary_the_split_and_give_a_run_each(tmp_path: Path) -> None:
     choice = Choice({"like": "best/features", "epochs": 2}, folds=5)
     study = chosen._laid_under(["data.source=plates", "weights=start.pth"], choice)

@@ -96,11 +96,23 @@ def _chosen(asked: Sequence[str], settings: Settings, limit: float) -> Choice:
         (row,) = studies.rows(studies.read("train", [*_texts(SMALL), *asked]))
     reached = speed.measured(row.recipe, num_classes, machine.device(settings.device))
     choice = choose(counts, reached, limit, start)
-    with torch.device("meta"), machine.quiet():
-        net = zoo.build(row.recipe.model_copy(update={"weights": "none"}), num_classes)
-    if choice.fields["like"] == "best/finetuned" and head_first.obstacle(net, joined().size):
-        choice.fields["head_epochs"] = 0
+    choice.fields.update(_left_out(choice.fields["like"], row.recipe, num_classes))
     return choice
+
+
+def _left_out(like: str, recipe: Recipe, num_classes: int) -> dict[str, Any]:
+    """Return the fields of the named recipe `like` that cannot be had with the net of `recipe`."""
+    plain = recipe.model_copy(update={"weights": "none"})
+    with torch.device("meta"), machine.quiet():
+        net = zoo.build(plain, num_classes)
+        if like == "best/finetuned" and head_first.obstacle(net, joined().size):
+            return {"head_epochs": 0}
+        if like == "best/features":
+            try:
+                zoo.build(plain.model_copy(update={"head_reads": "stages"}), num_classes)
+            except RecipeError:
+                return {"head_reads": "last"}
+    return {}
 
 
 def _resizable(recipe: Recipe, num_classes: int) -> bool:

@@ -28,9 +28,10 @@ NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         "best/features": {
             "freeze": ["backbone"],
+            "head_reads": "stages",
             "optimizer": "adamw",
             "lr": 1e-3,
-            "weight_decay": 0.05,
+            "weight_decay": 0.5,
             "schedule": "cosine",
             "label_smoothing": 0.1,
             "views": "flip",

@@ -39,6 +39,9 @@ class Recipe(Data):
     drop_path: Annotated[
         float | None, Field(ge=0, lt=1, description="of the deepest; unset: what the net has")
     ] = None
+    head_reads: Annotated[
+        Literal["last", "stages"], Field(description="the last features, or those of every stage")
+    ] = "last"
     train_size: Annotated[
         int | None, Field(ge=16, le=1024, description="pixels a side while training, if fewer")
     ] = None

@@ -80,7 +80,7 @@ def drift(net: Net, start: Net, images: Tensor, *, seed: int = 0) -> tuple[Stage
 def stages(net: Net) -> tuple[str, ...]:
     """Name the modules that are compared, in their order."""
     modules = dict(net.module.named_modules())
-    parts = [part.name for part in net.parts if part.name in modules]
+    parts = [part.name for part in net.layers if part.name in modules]
     if len(parts) < FEWEST_PARTS:
         parts = []
         for name, child in net.module.named_children():

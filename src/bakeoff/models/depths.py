@@ -30,7 +30,7 @@ def _by_timm(module: nn.Module, matcher: Mapping[str, object]) -> dict[str, int]
 def _by_chain(net: Net) -> dict[str, int]:
     names = [name for name, _ in net.module.named_parameters()]
     found: dict[str, int] = {}
-    for link in net.parts:
+    for link in net.layers:
         own = [name for name in names if name in link.tensors]
         new = bool(own) and not isinstance(link.module, nn.BatchNorm2d)
         found |= dict.fromkeys(own, max(found.values(), default=-1) + new)

@@ -35,7 +35,7 @@ class Net:
     """A classifier and the facts that travel with its weights.
 
     `first_conv` and `head` are dotted module names; `mean` and `std` are per channel, for pixels
-    in 0..1; `parts` is the chain.
+    in 0..1; `parts` is the chain, `links` the layers in their order where a part holds several.
     """
 
     name: str
@@ -45,6 +45,12 @@ class Net:
     head: str
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    links: tuple[Part, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Part, ...]:
+        """The layers in their order, as finely as they are known."""
+        return self.links or self.parts
 
 
 def part(name: str, module: nn.Module, prefix: str | None = None) -> Part:

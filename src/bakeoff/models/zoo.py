@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 from bakeoff.fields import RecipeError, nearest
-from bakeoff.models import depth, earlier
+from bakeoff.models import depth, earlier, stages
 from bakeoff.models import weights as weight_files
 from bakeoff.models.parts import IMAGENET_MEAN, IMAGENET_STD, Net, Part, part
 from bakeoff.models.small import small_net
@@ -31,7 +31,7 @@ def build(recipe: Recipe, num_classes: int, *, offline: bool = False) -> Net:
         net = _timm(recipe, num_classes, offline)
     if recipe.weights not in ("none", "imagenet"):
         net = earlier.begun(net, recipe)
-    return net
+    return stages.reading(net, recipe.size, num_classes) if recipe.head_reads == "stages" else net
 
 
 def check_size(recipe: Recipe, num_classes: int) -> None:
