@@ -18,7 +18,10 @@ from benchmarks import harness
 
 DOCUMENT = harness.REPOSITORY / "docs" / "performance.md"
 BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-COMMANDS = {"gpu-steps": "gpu", "gpu-epochs": "gpu", "gpu-study": "gpu"}
+COMMANDS = {
+    "gpu-steps": "gpu", "gpu-epochs": "gpu", "gpu-study": "gpu",
+    "peers-finetune": "peers", "peers-head": "peers", "peers-baseline": "peers",
+}  # fmt: skip
 
 Result = Mapping[str, Any]
 
@@ -69,7 +72,7 @@ def _said(value: object) -> str:
         return "–"
     return (
         f"{value:,.3g}"
-        if isinstance(value, float) and value < 1000
+        if isinstance(value, float) and abs(value) < 1000
         else (f"{value:,.0f}" if isinstance(value, float) else str(value))
     )
 
@@ -101,6 +104,33 @@ def _step(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
     return columns, ([name, *(found[key] for key in keys)] for name, found in results.items())
 
 
+def _peers(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    rows = (
+        [name, found["seconds"], found["times_ours"], f"{100 * found['accuracy']:.1f}"]
+        for name, found in results.items()
+    )
+    return ("", "seconds", "× bakeoff's", "validation accuracy, %"), rows
+
+
+def _heads(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    row = [f"{results['runs']} heads", results["one"], results["all"], results["price"]]
+    return ("", "one, seconds", "all, seconds", "all, in times of one"), [row]
+
+
+def _memory(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    peak = results["peak"]
+    row = [f"{results['photographs']:,} photographs", peak["beyond_page_cache"], peak["page_cache"]]
+    return ("peak, megabytes", "beyond page cache", "page cache"), [row]
+
+
+def _startup(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    rows = (
+        [name, seconds, f"{100 * results['shares'][name]:.1f}"]
+        for name, seconds in results["seconds"].items()
+    )
+    return ("", "seconds", "% of the study"), rows
+
+
 def _gpu(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
     ways = tuple(dict.fromkeys(w for found in results.values() for w in found["images_per_second"]))
     rows = []
@@ -122,6 +152,12 @@ TABLES: dict[str, Callable[[Result], tuple[Sequence[str], Iterable[Sequence[obje
     "profile": _profile,
     "gains": _gains,
     "step": _step,
+    "peers-finetune": _peers,
+    "peers-head": _peers,
+    "peers-baseline": _peers,
+    "heads": _heads,
+    "memory": _memory,
+    "startup": _startup,
     "gpu-steps": _gpu,
     "gpu-epochs": _gpu,
     "gpu-study": _study,

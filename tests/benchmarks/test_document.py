@@ -53,7 +53,8 @@ def test_the_document_shows_the_results_that_are_there() -> None:
     text = document.DOCUMENT.read_text(encoding="utf-8")
     assert document.written(text, document.newest(harness.RESULTS)) == text
     assert [name for _, name, _ in document.BLOCK.findall(text)] == [
-        "profile", "step", "gains", "gpu-steps", "gpu-epochs", "gpu-study",
+        "profile", "step", "startup", "memory", "peers-finetune", "peers-head", "peers-baseline",
+        "heads", "gains", "gpu-steps", "gpu-epochs", "gpu-study",
     ]  # fmt: skip
 
 
