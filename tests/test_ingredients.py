@@ -172,6 +172,7 @@ def test_sizes_grow_in_steps_of_sixteen_and_end_whole() -> None:
         ({"train_size": 256}, "train_size: 256 is larger than size 224"),
         ({"train_size": 96, "grow_from": 128}, "grow_from: 128 is larger than train_size 96"),
         ({"augment.policy": "none", "train_size": 96}, "needs an augment.policy that crops"),
+        ({"augment.min_scale": 0}, "min_scale: 0 is not allowed"),
         ({"head_epochs": 2}, "head_epochs: 2 needs start weights"),
         ({"head_epochs": 2, "weights": "x", "freeze": "backbone"}, "a backbone that learns"),
         ({"views": "three"}, "views: 'three' is not allowed"),

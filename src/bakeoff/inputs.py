@@ -195,6 +195,7 @@ class Inputs:
             size,
             generator,
             erase=policy.erase,
+            min_scale=policy.min_scale,
             exact=policy.exact,
             among=among,
         )

@@ -47,6 +47,12 @@ class Augment(Data):
 
     policy: Literal["none", "standard", "report", "report_jitter", "trivial"] = "none"
     exact: Annotated[bool, Field(description="torchvision's own sequence, slower")] = False
+    min_scale: Annotated[
+        float,
+        Field(
+            gt=0, le=1, description="of a policy that crops: the smallest share of the area kept"
+        ),
+    ] = 0.08
     erase: Probability = 0.0
     mixup: NotNegative = 0.0
     cutmix: NotNegative = 0.0

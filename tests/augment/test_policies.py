@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,9 +42,12 @@ def same_distribution(ours: Tensor, theirs: Tensor) -> bool:
     return bool(stats.ks_2samp(ours.double().numpy(), theirs.numpy()).pvalue > 0.01)
 
 
-def test_crops_are_distributed_as_torchvisions() -> None:
-    theirs = torchvision_draws(v2.RandomResizedCrop(56), 64, "top", "left", "height", "width")
-    box = draw(policy_named("standard"), NUM, 64, 56, seeded(1)).box
+@pytest.mark.parametrize("min_scale", [0.08, 0.5])
+def test_crops_are_distributed_as_torchvisions(min_scale: float) -> None:
+    transform = v2.RandomResizedCrop(56, scale=(min_scale, 1.0))
+    theirs = torchvision_draws(transform, 64, "top", "left", "height", "width")
+    policy = replace(policy_named("standard"), scale=(min_scale, 1.0))
+    box = draw(policy, NUM, 64, 56, seeded(1)).box
     assert box is not None
     for column in range(4):
         assert same_distribution(box[:, column], theirs[:, column])
@@ -52,6 +56,13 @@ def test_crops_are_distributed_as_torchvisions() -> None:
     assert same_distribution(shape, theirs[:, 3] / theirs[:, 2])
     assert (box[:, :2] >= 0).all()
     assert (box[:, :2] + box[:, 2:] <= 64).all()
+
+
+def test_the_smallest_crop_asked_for_takes_the_place_of_the_policys() -> None:
+    images, policy = photographs(), replace(policy_named("report"), scale=(0.6, 1.0))
+    asked = augment(images, "report", 32, seeded(3), min_scale=0.6)
+    assert torch.equal(asked, augment(images, policy, 32, seeded(3)))
+    assert not torch.equal(asked, augment(images, "report", 32, seeded(3)))
 
 
 def test_a_crop_that_never_fits_is_the_whole_image() -> None:

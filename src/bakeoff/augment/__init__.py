@@ -30,6 +30,7 @@ def augment(
     generator: Generator,
     *,
     erase: float = 0.0,
+    min_scale: float = 0.0,
     exact: bool = False,
     among: tuple[Tensor, int] | None = None,
 ) -> Tensor:
@@ -38,6 +39,7 @@ def augment(
     images    : (B, 3, S, S) uint8 on the generator's device, channels-last for speed
     generator : the only source of random numbers; advanced alike with exact and without
     erase     : probability of random erasing, if above 0 in place of the policy's own
+    min_scale : smallest share of the area that a crop keeps, if above 0 in place of the policy's
     exact     : torchvision's operators image by image instead of one resampling; slow
     among     : which rows (B,) of a larger batch, and of how many images, these are; they get what
                 they would have got there
@@ -58,6 +60,8 @@ def augment(
     chosen = policy_named(policy) if isinstance(policy, str) else policy
     if erase:
         chosen = replace(chosen, erase=erase)
+    if min_scale and chosen.scale is not None:
+        chosen = replace(chosen, scale=(min_scale, chosen.scale[1]))
     batch = among[1] if among else images.shape[0]
     parameters = draw(chosen, batch, images.shape[-1], size, generator)
     if among:
