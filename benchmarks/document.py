@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, written from the newest JSON of each benchmark in results/.
+"""The tables of the documents, written from the newest JSON of each benchmark in results/.
 
     python -m benchmarks.document
 
@@ -16,20 +16,25 @@ from typing import Any
 
 from benchmarks import harness
 
-DOCUMENT = harness.REPOSITORY / "docs" / "performance.md"
+DOCUMENTS = tuple(harness.REPOSITORY / "docs" / name for name in ("performance.md", "recipes.md"))
 BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COMMANDS = {
     "gpu-steps": "gpu", "gpu-epochs": "gpu", "gpu-study": "gpu",
     "peers-finetune": "peers", "peers-head": "peers", "peers-baseline": "peers",
+    "beyond-heads": "beyond heads", "beyond-resnet18": "beyond resnet18",
+    "beyond-small": "beyond small", "contests-few-10m": "contests",
+    "contests-five-10m": "contests", "contests-unbalanced-10m": "contests",
 }  # fmt: skip
 
 Result = Mapping[str, Any]
 
 
 def main() -> None:
-    before = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(written(before, newest(harness.RESULTS)), encoding="utf-8")
-    print(DOCUMENT)
+    results = newest(harness.RESULTS)
+    for document in DOCUMENTS:
+        before = document.read_text(encoding="utf-8")
+        document.write_text(written(before, results), encoding="utf-8")
+        print(document)
 
 
 def newest(folder: Path) -> dict[str, Result]:
@@ -148,6 +153,48 @@ def _study(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
     return ("", "minutes"), [["food101-20, whole", results["seconds"] / 60]]
 
 
+def _beyond(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    columns = ("", "n", "test %, ± over seeds", "points, 95 %", "", "train %", "minutes a run")
+    rows = []
+    for name, found in results.items():
+        spread = found["test_accuracy_spread"]
+        more = "" if spread is None else f" ± {100 * spread:.1f}"
+        rows.append([
+            name,
+            int(found["n"]),
+            f"{100 * found['test_accuracy']:.1f}{more}",
+            _interval(found.get("difference"), found.get("low"), found.get("high")),
+            found.get("verdict", "base"),
+            f"{100 * found['train_accuracy']:.1f}",
+            f"{found['seconds'] / 60:.1f}",
+        ])  # fmt: skip
+    return columns, rows
+
+
+def _contests(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
+    rows = []
+    for name, found in results.items():
+        if "error" in found:
+            rows.append([name, *[None] * 4])
+            continue
+        lead = found.get("lead", {})
+        rows.append([
+            name,
+            f"{found['seconds'] / 60:.1f}",
+            found["epochs"],
+            f"{100 * found['accuracy']:.1f}",
+            _interval(lead.get("accuracy"), *lead.get("interval", (None, None))),
+        ])  # fmt: skip
+    return ("", "minutes", "epochs", "test %", "bakeoff's lead in points, 95 %"), rows
+
+
+def _interval(middle: float | None, low: float | None, high: float | None) -> str | None:
+    if middle is None:
+        return None
+    ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{100 * middle:+.1f}{ends}"
+
+
 TABLES: dict[str, Callable[[Result], tuple[Sequence[str], Iterable[Sequence[object]]]]] = {
     "profile": _profile,
     "gains": _gains,
@@ -161,6 +208,12 @@ TABLES: dict[str, Callable[[Result], tuple[Sequence[str], Iterable[Sequence[obje
     "gpu-steps": _gpu,
     "gpu-epochs": _gpu,
     "gpu-study": _study,
+    "beyond-heads": _beyond,
+    "beyond-resnet18": _beyond,
+    "beyond-small": _beyond,
+    "contests-few-10m": _contests,
+    "contests-five-10m": _contests,
+    "contests-unbalanced-10m": _contests,
 }
 
 

@@ -1,4 +1,4 @@
-"""docs/performance.md: its tables are those of the newest results, or the commands for them."""
+"""The documents' tables are those of the newest results, or the commands for them."""
 
 from __future__ import annotations
 
@@ -48,14 +48,27 @@ def test_shares_of_the_roofline_stand_beside_the_rates() -> None:
     assert "| net x 32 | 2,866 (0.50) | – |" in said
 
 
-def test_the_document_shows_the_results_that_are_there() -> None:
+def test_the_documents_show_the_results_that_are_there() -> None:
     """Where this fails, run `python -m benchmarks.document`."""
-    text = document.DOCUMENT.read_text(encoding="utf-8")
-    assert document.written(text, document.newest(harness.RESULTS)) == text
-    assert [name for _, name, _ in document.BLOCK.findall(text)] == [
-        "profile", "step", "startup", "memory", "peers-finetune", "peers-head", "peers-baseline",
-        "heads", "gains", "gpu-steps", "gpu-epochs", "gpu-study",
-    ]  # fmt: skip
+    names: list[str] = []
+    for path in document.DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        assert document.written(text, document.newest(harness.RESULTS)) == text
+        names += [name for _, name, _ in document.BLOCK.findall(text)]
+    assert sorted(names) == sorted(document.TABLES)
+
+
+def test_a_row_of_beyond_has_its_interval_and_its_verdict() -> None:
+    figures = {"n": 6.0, "test_accuracy": 0.5, "test_accuracy_spread": None,
+               "train_accuracy": 0.75, "seconds": 90.0}  # fmt: skip
+    said = {"difference": 0.042, "low": 0.031, "high": 0.053, "verdict": "helped"}
+    found = {"stock": figures, "best": {**figures, "test_accuracy_spread": 0.002, **said}}
+    text = document.written(
+        "<!-- table beyond-heads -->\n<!-- end -->",
+        {"beyond-heads": result("beyond", "2026-01-01", found)},
+    )
+    assert "| stock | 6 | 50.0 | – | base | 75.0 | 1.5 |" in text
+    assert "| best | 6 | 50.0 ± 0.2 | +4.2 (+3.1 to +5.3) | helped | 75.0 | 1.5 |" in text
 
 
 def test_every_net_of_the_report_has_an_expectation_for_every_rung() -> None:
