@@ -19,7 +19,8 @@ SPENT_BEFORE = 25.0  # seconds: start, checks and the report with its maps
 DECODED = 500.0  # photographs a second
 RESERVE = 0.15  # of the time, for what was foreseen wrongly
 SMALL: Mapping[str, Any] = {
-    "model": "custom", "net.padding": 1, "net.residual": True, "net.dropout": 0.2, "size": 64,
+    "model": "custom", "net.padding": 1, "net.residual": True, "net.activation": "silu",
+    "net.pool_stride": 2, "net.dropout": 0.0, "size": 64,
 }  # fmt: skip
 
 

@@ -39,15 +39,16 @@ NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         "best/scratch": {
             "augment.policy": "standard",
+            "augment.min_scale": 0.5,
             "optimizer": "adamw",
-            "lr": 3e-3,
+            "lr": 2e-3,
             "weight_decay": 0.05,
             "decay_norms": False,
             "schedule": "cosine",
             "warmup_epochs": 1.0,
             "ema": 0.99,
             "views": "flip",
-            "batch": 64,
+            "batch": 32,
         },
     }
 )
