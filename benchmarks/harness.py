@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
@@ -80,7 +81,7 @@ def command(arguments: Sequence[str] | None = None) -> str:
     module = path.parent.name if path.stem == "__main__" else path.stem
     given = sys.argv[1:] if arguments is None else arguments
     shown = [Path(text).name if os.sep in text else text for text in given]
-    return " ".join(["python -m", f"benchmarks.{module}", *shown])
+    return f"python -m benchmarks.{module} {shlex.join(shown)}".rstrip()
 
 
 def write(name: str, settings: Mapping[str, Any], results: Mapping[str, Any], to: Path) -> Path:

@@ -295,7 +295,7 @@ END = bytes(1024)
         (header("x.cls") + END, r"holds 'x.cls' without a class in it"),
         (b"", r"x.tar is no tar file"),
         (b"\xff\xd8" + bytes(2000), r"x.tar is no tar file"),
-        (gzip.compress(header("x.jpg") + END), r"x.tar is compressed, .* decompress it"),
+        (gzip.compress(header("x.jpg") + END, mtime=0), r"x.tar is compressed, .* decompress it"),
     ],
 )
 def test_damaged_and_forged_tars_are_refused(tmp_path, spec, content, words):
