@@ -92,7 +92,7 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.beyond", description=__doc__.splitlines()[0])
-    parser.add_argument("table", help="resnet18, small or heads")
+    parser.add_argument("table", help="resnet18, vgg16_bn, small or heads")
     parser.add_argument("--data", required=True, help="photographs")
     parser.add_argument("--weights", default="", help="a file of start weights, not imagenet")
     parser.add_argument("--rows", default="", help="variants, comma-separated; all by default")
