@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     folder = options.runs / asked.name
     runs = studies.runs(asked, seeds=options.seeds)
-    if failed := conduct.plan(conduct.Job(asked, folder, Settings(offline=True), out, err), runs):
+    if failed := conduct.plan(conduct.Job(asked, folder, Settings(), out, err), runs):
         raise SystemExit(f"{failed} runs failed")
     rows = [row for row in report.rows_of(folder) if row.table == options.table]
     first = rows[0].scores[0].run.run
@@ -102,7 +102,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args(arguments)
     for name in ("data", "weights"):
-        if Path(given := getattr(options, name)).exists() and given:
+        if (given := getattr(options, name)) and Path(given).exists():
             setattr(options, name, str(Path(given).absolute()))
     return options
 

@@ -22,8 +22,9 @@ COMMANDS = {
     "gpu-steps": "gpu", "gpu-epochs": "gpu", "gpu-study": "gpu",
     "peers-finetune": "peers", "peers-head": "peers", "peers-baseline": "peers",
     "beyond-heads": "beyond heads", "beyond-resnet18": "beyond resnet18",
-    "beyond-small": "beyond small", "contests-few-10m": "contests",
-    "contests-five-10m": "contests", "contests-unbalanced-10m": "contests",
+    "beyond-vgg16_bn": "beyond vgg16_bn", "beyond-small": "beyond small",
+    "contests-few-10m": "contests", "contests-five-10m": "contests",
+    "contests-unbalanced-10m": "contests",
 }  # fmt: skip
 
 Result = Mapping[str, Any]
@@ -210,6 +211,7 @@ TABLES: dict[str, Callable[[Result], tuple[Sequence[str], Iterable[Sequence[obje
     "gpu-study": _study,
     "beyond-heads": _beyond,
     "beyond-resnet18": _beyond,
+    "beyond-vgg16_bn": _beyond,
     "beyond-small": _beyond,
     "contests-few-10m": _contests,
     "contests-five-10m": _contests,
