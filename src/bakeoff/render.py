@@ -125,6 +125,8 @@ def caption(rows: Sequence[TableRow]) -> str:
     if any(row.so_far for row in rows):
         said.append("*: no run finished; the best epoch so far.")
     said += [f"{row.variant}: {row.progress}." for row in rows if len(row.counts) > 2]
+    if waiting := [table for table, _ in by_table(rows) if table not in dict(begun(rows))]:
+        said.append(f"Not begun, and not shown: {', '.join(waiting)}.")
     notes = [note for row in rows for note in row.notes]
     if notes:
         said.append("Failed or unread: " + "; ".join(notes) + ".")
@@ -142,6 +144,12 @@ def with_verdicts(rows: Sequence[TableRow], shown: tuple[Column, ...] = FULL) ->
 def by_table(rows: Iterable[TableRow]) -> list[tuple[str, list[TableRow]]]:
     """Group rows by table, in their order."""
     return [(table, list(group)) for table, group in groupby(rows, lambda row: row.table)]
+
+
+def begun(rows: Iterable[TableRow]) -> list[tuple[str, list[TableRow]]]:
+    """Group rows by table without the tables of which no run has begun, unless none has."""
+    tables = by_table(rows)
+    return [each for each in tables if any(row.state != "pending" for row in each[1])] or tables
 
 
 def as_dict(row: TableRow) -> dict[str, Any]:
@@ -170,9 +178,9 @@ def csv_text(rows: Iterable[TableRow]) -> str:
 
 
 def markdown(rows: Sequence[TableRow]) -> str:
-    """Return a Markdown table for every table of the study, and one caption."""
+    """Return a Markdown table for every table of the study that is begun, and one caption."""
     shown, parts = with_verdicts(rows), []
-    for table, group in by_table(rows):
+    for table, group in begun(rows):
         lines = [[column.head for column in shown]]
         lines.append(["--:" if column.number else ":--" for column in shown])
         lines += [[_markdown(column.text(row)) for column in shown] for row in group]
@@ -182,10 +190,10 @@ def markdown(rows: Sequence[TableRow]) -> str:
 
 
 def latex(rows: Sequence[TableRow]) -> str:
-    """Return a LaTeX table (booktabs) for every table of the study, with caption and label."""
+    """Return a LaTeX table (booktabs) for every table that is begun, with caption and label."""
     shown, parts = with_verdicts(rows), []
     layout = "".join("r" if column.number else "l" for column in shown)
-    for table, group in by_table(rows):
+    for table, group in begun(rows):
         body = [" & ".join(tex(column.text(row)) for column in shown) + r" \\" for row in group]
         lines = [
             r"\begin{table}",

@@ -25,7 +25,7 @@ from bakeoff.render import (
     VARIANT,
     VERDICT,
     Column,
-    by_table,
+    begun,
     caption,
     with_verdicts,
 )
@@ -37,9 +37,9 @@ _STYLES = {"failed": "red", "running": "cyan", "interrupted": "yellow", "pending
 
 
 def terminal(rows: Sequence[TableRow], width: int = 80) -> RenderableType:
-    """Return the rows as Rich tables, one a table of the study, to be read at `width` columns."""
+    """Return a Rich table for every table of the study that is begun, to be read at `width`."""
     shown = _columns(rows, width)
-    tables = [_table(name, group, shown) for name, group in by_table(rows)]
+    tables = [_table(name, group, shown) for name, group in begun(rows)]
     told = [Text(growth.in_words()) for growth in growths(rows)]
     return Group(*tables, *told, Text(caption(rows), style="dim"))
 

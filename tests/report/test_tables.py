@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bakeoff import evaluate, render, store, tables, terminal
+from bakeoff import evaluate, page, render, store, tables, terminal
 from bakeoff.study import Study, runs
 
 
@@ -163,6 +163,28 @@ def test_the_terminal_table_fits_and_cuts_nothing(half: Path, width: int) -> Non
     assert "…" not in text
     for word in ("baseline", "custom4", "0/3 failed", "2/3 running", "CUDA out of", "base"):
         assert word in text
+
+
+def test_tables_that_no_run_has_begun_are_named_below_the_others(
+    tmp_path: Path, writer: Callable[..., None]
+) -> None:
+    recipe = {"model": "baseline"}
+    study = Study.model_validate(
+        {"name": "two", "tables": {"later": {"recipe": recipe}, "now": {"recipe": recipe}}}
+    )
+    store.write_study(tmp_path, study)
+    before = tables.summarise(store.read_runs(tmp_path))
+    assert [table for table, _ in render.begun(before)] == ["later", "now"]
+    assert "not shown" not in render.caption(before)
+    writer(tmp_path, runs(study)[-1], ("a", "b"))
+    rows = tables.summarise(store.read_runs(tmp_path))
+    for text in (render.markdown(rows), page.build(tmp_path).read_text(encoding="utf-8")):
+        assert "Not begun, and not shown: later." in text
+    assert "**later**" not in render.markdown(rows)
+    assert r"\label{tab:later}" not in render.latex(rows)
+    assert [row["table"] for row in map(json.loads, render.json_lines(rows).splitlines())] == [
+        *("later", "now")
+    ]
 
 
 def test_verdicts_get_a_column(made: Path) -> None:
