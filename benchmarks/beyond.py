@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "photographs": {"train": first["train_images"], "test": rows[0].test_images},
         "set": options.set or [],
     }
-    print(harness.write(f"beyond-{options.table}", settings, kept(rows), options.out))
+    title = "-".join(filter(None, ("beyond", options.table, options.label)))
+    print(harness.write(title, settings, kept(rows), options.out))
 
 
 def part(study: Study, table: str, variants: Sequence[str]) -> Study:
@@ -98,6 +99,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", default="", help="variants, comma-separated; all by default")
     parser.add_argument("--seeds", type=int, help="how many; the study's own by default")
     parser.add_argument("--set", action="append", help="field=value, as of `bakeoff run`")
+    parser.add_argument("--label", default="", help="part of the result's name, beside others")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the study goes")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args(arguments)

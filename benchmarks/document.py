@@ -23,6 +23,7 @@ COMMANDS = {
     "peers-finetune": "peers", "peers-head": "peers", "peers-baseline": "peers",
     "beyond-heads": "beyond heads", "beyond-resnet18": "beyond resnet18",
     "beyond-vgg16_bn": "beyond vgg16_bn", "beyond-small": "beyond small",
+    "beyond-small-each": "beyond small --label each",
     "contests-few-10m": "contests", "contests-five-10m": "contests",
     "contests-unbalanced-10m": "contests",
 }  # fmt: skip
@@ -213,6 +214,7 @@ TABLES: dict[str, Callable[[Result], tuple[Sequence[str], Iterable[Sequence[obje
     "beyond-resnet18": _beyond,
     "beyond-vgg16_bn": _beyond,
     "beyond-small": _beyond,
+    "beyond-small-each": _beyond,
     "contests-few-10m": _contests,
     "contests-five-10m": _contests,
     "contests-unbalanced-10m": _contests,
