@@ -51,9 +51,10 @@ def contest(name: str, options: argparse.Namespace, place: Path) -> Path:
         "weights": Path(options.weights).name,
         "photographs": drawn.counts,
         "test": len(drawn.test),
+        **({"set": options.set} if options.set else {}),
     }
     title = f"contests-{name}-{options.minutes:g}m" + "-quick" * options.quick
-    title += f"-seed{options.seed}" * (options.seed != 0)
+    title += f"-seed{options.seed}" * (options.seed != 0) + "-set" * bool(options.set)
     results = earlier(title, settings, options.out)
     for contender in options.contenders:
         if options.resume and "accuracy" in results.get(contender, {}):
@@ -63,9 +64,9 @@ def contest(name: str, options: argparse.Namespace, place: Path) -> Path:
         results[contender] = _held(contender, drawn, options, folder)
         said = results[contender].get("error") or f"{100 * results[contender]['accuracy']:.1f} %"
         print(f"{name}: {contender}: {said}", file=sys.stderr, flush=True)
-        harness.write(title, settings, compared(results), options.out)
-    path = harness.write(title, settings, compared(results), options.out)
-    _show(f"{name}, {options.minutes:g} minutes, {len(drawn.test)} test", compared(results))
+        harness.write(title, settings, compared(results, drawn), options.out)
+    path = harness.write(title, settings, compared(results, drawn), options.out)
+    _show(f"{name}, {options.minutes:g} minutes, {len(drawn.test)} test", compared(results, drawn))
     return path
 
 
@@ -106,13 +107,28 @@ def judged(answers: Sequence[str], test: Sequence[tuple[str, str]]) -> Result:
     }
 
 
-def compared(results: Mapping[str, Result]) -> dict[str, Result]:
-    """Return the results, those of peers with bakeoff's lead over them on the same photographs."""
+def compared(results: Mapping[str, Result], drawn: sets.Drawn) -> dict[str, Result]:
+    """Return the results as figures of the test, those of peers with bakeoff's lead over them.
+
+    The test has as many photographs of every class. `proportional_accuracy` weighs them as the
+    folder has them: what to expect where rare classes stay rare.
+    """
     ours = results.get(OURS, {})
-    return {
-        contender: {**result, **_lead(result, ours)} if contender != OURS else dict(result)
-        for contender, result in results.items()
-    }
+    found = {}
+    for contender, result in results.items():
+        lead = _lead(result, ours) if contender != OURS else {}
+        found[contender] = {**result, **_proportional(result, drawn), **lead}
+    return found
+
+
+def _proportional(result: Result, drawn: sets.Drawn) -> Result:
+    if "right" not in result:
+        return {}
+    right: dict[str, list[bool]] = {}
+    for (_, label), each in zip(drawn.test, result["right"], strict=True):
+        right.setdefault(label, []).append(each == "1")
+    weighed = (drawn.counts[label] * sum(each) / len(each) for label, each in right.items())
+    return {"proportional_accuracy": sum(weighed) / sum(drawn.counts.values())}
 
 
 def _lead(peer: Result, ours: Result) -> Result:
@@ -134,7 +150,7 @@ def _held(contender: str, drawn: sets.Drawn, options: argparse.Namespace, folder
     seconds, photographs = 60 * options.minutes, [path for path, _ in drawn.test]
     try:
         if contender == OURS:
-            result, answers = entries.ours(task, seconds, folder, photographs)
+            result, answers = entries.ours(task, seconds, folder, photographs, options.set)
         else:
             python = options.peers_python
             result, answers = entries.peer(contender, task, seconds, folder, photographs, python)
@@ -158,7 +174,7 @@ def _show(title: str, results: Mapping[str, Result]) -> None:
         "epochs",
         "top-1 %",
         "95 %",
-        "balanced %",
+        "as in the folder %",
         "bakeoff − it",
         "",
     )
@@ -176,7 +192,7 @@ def _row(name: str, result: Result) -> Iterator[object]:
     yield result["epochs"]
     yield f"{100 * result['accuracy']:.1f}"
     yield f"{100 * low:.1f} to {100 * high:.1f}"
-    yield f"{100 * result['balanced_accuracy']:.1f}"
+    yield f"{100 * result['proportional_accuracy']:.1f}"
     lead = result.get("lead")
     yield (
         "{:+.1f} ({:+.1f} to {:+.1f})".format(
@@ -196,6 +212,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", required=True, help="of ResNet-18 on ImageNet, .safetensors")
     parser.add_argument("--minutes", type=float, default=10.0, help="for each training")
     parser.add_argument("--only", default="", help="sets and contenders, comma-separated")
+    parser.add_argument("--set", action="append", default=[], help="field=value, for bakeoff")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of photographs, and all")
     parser.add_argument("--resume", action="store_true", help="leave out what is measured already")
     parser.add_argument("--quick", action="store_true", help="tiny: whether everything works")

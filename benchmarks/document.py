@@ -177,7 +177,7 @@ def _contests(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]
     rows = []
     for name, found in results.items():
         if "error" in found:
-            rows.append([name, *[None] * 4])
+            rows.append([name, *[None] * 5])
             continue
         lead = found.get("lead", {})
         rows.append([
@@ -185,9 +185,11 @@ def _contests(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]
             f"{found['seconds'] / 60:.1f}",
             found["epochs"],
             f"{100 * found['accuracy']:.1f}",
+            f"{100 * found['proportional_accuracy']:.1f}",
             _interval(lead.get("accuracy"), *lead.get("interval", (None, None))),
         ])  # fmt: skip
-    return ("", "minutes", "epochs", "test %", "bakeoff's lead in points, 95 %"), rows
+    columns = ("", "minutes", "epochs", "test %", "classes as in the folder, %")
+    return (*columns, "bakeoff's lead in points, 95 %"), rows
 
 
 def _interval(middle: float | None, low: float | None, high: float | None) -> str | None:

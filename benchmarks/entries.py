@@ -23,14 +23,22 @@ Result = dict[str, Any]
 
 
 def ours(
-    task: Task, seconds: float, folder: Path, photographs: Sequence[str]
+    task: Task,
+    seconds: float,
+    folder: Path,
+    photographs: Sequence[str],
+    fields: Sequence[str] = (),
 ) -> tuple[Result, list[str]]:
-    """Run `bakeoff train` and `bakeoff predict`; return what the training took, and the answers."""
+    """Run `bakeoff train` and `bakeoff predict`; return what the training took, and the answers.
+
+    `fields` are texts `field=value`, which win over what it would choose.
+    """
     from bakeoff.models import config
 
     bakeoff, model = [sys.executable, "-m", "bakeoff"], str(folder / "model")
     offered = "--budget" in _run([*bakeoff, "train", "--help"], folder)
     call = ["train", task.photographs, "--weights", task.weights, "--out", model]
+    call += [text for field in fields for text in ("--set", field)]
     budget = ["--budget", f"{round(seconds)}s"] if offered else []
     started = time.time()
     _run([*bakeoff, *call, *budget], folder)

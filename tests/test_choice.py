@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bakeoff import chosen, speed
 from bakeoff import study as studies
-from bakeoff.choice import Choice, Folder, Speed, Start, choose
+from bakeoff.choice import Choice, Folder, Speed, Start, choose, uneven
 from bakeoff.fields import RecipeError
 from bakeoff.named import NAMED
 from bakeoff.recipe import parse
@@ -67,6 +68,27 @@ def test_few_photographs_a_class_get_a_head_and_folds() -> None:
     given = Folder(train=600, validation=150, test=300, smallest=30, given=True)
     assert choose(given, FAST, 600, Start()).folds == 0
     assert choose(folder(9_000, 49), FAST, 600, Start()).folds == 0
+
+
+def test_uneven_classes_are_said_to_be_so_unless_they_are_weighed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "measured", lambda *_: FAST)
+    for label, count in (("common", 40), ("rare", 10)):
+        (tmp_path / "photographs" / label).mkdir(parents=True)
+        for number in range(count):
+            shade = (5 * number, 0, 200 * (label == "rare"))
+            Image.new("RGB", (8, 8), shade).save(tmp_path / f"photographs/{label}/{number}.png")
+    asked = [f"data.source={tmp_path / 'photographs'}", "weights=start.pth"]
+    _, because = chosen.study(asked, tmp_path / "told", Settings(), "10m")
+    assert because[-1] == (
+        "the largest class has 26 photographs to train, the smallest 6: "
+        "class_weights=balanced would make every class count alike"
+    )
+    weighed = [*asked, "class_weights=balanced"]
+    _, because = chosen.study(weighed, tmp_path / "weighed", Settings(), "10m")
+    assert not any("class_weights" in reason for reason in because)
+    assert uneven(Folder(train=100, validation=20, test=20, smallest=20, largest=59)) == ()
 
 
 def test_without_start_weights_a_small_net_learns() -> None:

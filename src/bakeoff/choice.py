@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FEW = 50  # photographs of a class to train; with fewer, nothing but a head is trained
+UNEVEN = 3  # times as many photographs in the largest class as in the smallest: worth a word
 FOLDS, MOST_IN_FOLDS = 5, 5_000
 SHARES = (1.0, 6 / 7, 5 / 7, 4 / 7)  # of the size, while training; answers are given at the whole
 ENOUGH, LEAST = 6, 3  # epochs: worth a smaller size, worth a training of the whole net
@@ -26,7 +27,7 @@ SMALL: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Folder:
-    """How many photographs there are in each split, and `smallest` to train of a class.
+    """How many photographs there are in each split, and to train in the smallest and largest class.
 
     `given` says whether the folder itself has a test split.
     """
@@ -35,6 +36,7 @@ class Folder:
     validation: int
     test: int
     smallest: int
+    largest: int = 0
     given: bool = False
 
     @property
@@ -96,6 +98,16 @@ def choose(folder: Folder, speed: Speed, seconds: float, start: Start) -> Choice
         return _finetuned(folder, speed, seconds, start.size, sizes[-1])
     said = f"{_said(seconds)} are too few for the whole net on {folder.train} photographs"
     return _features(folder, f"{said}: {head}")
+
+
+def uneven(folder: Folder) -> tuple[str, ...]:
+    """Return what can be done for small classes, as a sentence, where they are much smaller."""
+    if folder.largest < UNEVEN * folder.smallest:
+        return ()
+    return (
+        f"the largest class has {folder.largest} photographs to train, the smallest "
+        f"{folder.smallest}: class_weights=balanced would make every class count alike",
+    )
 
 
 def _finetuned(folder: Folder, speed: Speed, seconds: float, whole: int, size: int) -> Choice:

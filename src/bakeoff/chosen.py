@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from bakeoff import head_first, machine, speed
 from bakeoff import study as studies
-from bakeoff.choice import SHARES, SMALL, Choice, Folder, Start, choose
+from bakeoff.choice import SHARES, SMALL, Choice, Folder, Start, choose, uneven
 from bakeoff.data.sources import find
 from bakeoff.data.spec import DataSpec
 from bakeoff.data.splits import split
@@ -97,7 +98,8 @@ def _chosen(asked: Sequence[str], settings: Settings, limit: float) -> Choice:
     reached = speed.measured(row.recipe, num_classes, machine.device(settings.device))
     choice = choose(counts, reached, limit, start)
     choice.fields.update(_left_out(choice.fields["like"], row.recipe, num_classes))
-    return choice
+    weighed = any(text.startswith("class_weights=") for text in asked)
+    return choice if weighed else replace(choice, because=choice.because + uneven(counts))
 
 
 def _left_out(like: str, recipe: Recipe, num_classes: int) -> dict[str, Any]:
@@ -133,7 +135,8 @@ def _counted(spec: DataSpec, *, offline: bool) -> tuple[Folder, int]:
     sides = split(photographs, spec, spec.split_seed)
     count = {name: int((sides == name).sum()) for name in ("train", "validation", "test")}
     each = np.bincount(photographs.labels[sides == "train"], minlength=len(photographs.classes))
-    return Folder(**count, smallest=int(each.min()), given=given), len(photographs.classes)
+    smallest, largest = int(each.min()), int(each.max())
+    return Folder(**count, smallest=smallest, largest=largest, given=given), len(each)
 
 
 def _laid_under(asked: Sequence[str], choice: Choice) -> Study:

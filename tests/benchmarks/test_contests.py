@@ -109,13 +109,15 @@ def test_judging_counts_classes_alike_in_balanced_accuracy() -> None:
 def test_a_peer_is_compared_with_bakeoff_on_the_same_photographs() -> None:
     ours = {"accuracy": 0.75, "right": "11110110"}
     theirs = {"accuracy": 0.5, "right": "11001001"}
-    found = contests.compared({"bakeoff": ours, "timm": theirs, "fastai": {"error": "it broke"}})
+    drawn = sets.Drawn(Path(), {"pie": 30, "soup": 10}, (("", "pie"),) * 4 + (("", "soup"),) * 4)
+    all_of_them = {"bakeoff": ours, "timm": theirs, "fastai": {"error": "it broke"}}
+    found = contests.compared(all_of_them, drawn)
     lead = found["timm"]["lead"]
     assert (lead["accuracy"], lead["gained"], lead["lost"]) == (0.25, 4, 2)
     assert lead["p"] == pytest.approx(44 / 64)  # two-sided sign test of 4 against 2
     assert lead["interval"][0] < 0.25 < lead["interval"][1]
     assert found["fastai"] == {"error": "it broke"}
-    assert found["bakeoff"] == ours
+    assert found["bakeoff"] == ours | {"proportional_accuracy": (30 * 1.0 + 10 * 0.5) / 40}
 
 
 def faked(monkeypatch: pytest.MonkeyPatch, seconds: float = 60.0) -> list[str]:
