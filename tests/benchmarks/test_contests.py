@@ -124,8 +124,8 @@ def faked(monkeypatch: pytest.MonkeyPatch, seconds: float = 60.0) -> list[str]:
     """Let bakeoff answer all right, timm `soup` always, and others fail; return who was called."""
     called: list[str] = []
 
-    def ours(task, given, folder, photographs):
-        called.append("bakeoff")
+    def ours(task, given, folder, photographs, fields):
+        called.append(" ".join(["bakeoff", *fields]))
         return {"seconds": seconds, "epochs": 8}, [Path(file).parent.name for file in photographs]
 
     def peer(name, task, given, folder, photographs, python):
@@ -167,6 +167,18 @@ def test_a_contest_keeps_what_was_measured_and_resumes(
     monkeypatch.setitem(sets.QUICK, "five", (4, 5))
     with pytest.raises(SystemExit, match="held with other settings"):
         held(food, tmp_path, "five")
+
+
+def test_fields_set_for_bakeoff_are_kept_beside_what_it_does_by_itself(
+    food: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sets.QUICK, "five", (4, 4))
+    called = faked(monkeypatch)
+    held(food, tmp_path / "set", "five,bakeoff", "--set", "class_weights=balanced")
+    assert called == ["bakeoff class_weights=balanced"]
+    (path,) = (tmp_path / "set").iterdir()
+    assert path.name.startswith("contests-five-1m-quick-set-")
+    assert json.loads(path.read_text())["settings"]["set"] == ["class_weights=balanced"]
 
 
 def test_what_took_a_tenth_more_than_given_is_marked(
