@@ -26,6 +26,7 @@ COMMANDS = {
     "beyond-small-each": "beyond small --label each",
     "contests-few-10m": "contests", "contests-five-10m": "contests",
     "contests-unbalanced-10m": "contests",
+    "contests-unbalanced-10m-set": "contests --set class_weights=balanced",
 }  # fmt: skip
 
 Result = Mapping[str, Any]
@@ -220,6 +221,7 @@ TABLES: dict[str, Callable[[Result], tuple[Sequence[str], Iterable[Sequence[obje
     "contests-few-10m": _contests,
     "contests-five-10m": _contests,
     "contests-unbalanced-10m": _contests,
+    "contests-unbalanced-10m-set": _contests,
 }
 
 
