@@ -80,8 +80,14 @@ def command(arguments: Sequence[str] | None = None) -> str:
     path = Path(sys.argv[0])
     module = path.parent.name if path.stem == "__main__" else path.stem
     given = sys.argv[1:] if arguments is None else arguments
-    shown = [Path(text).name if os.sep in text else text for text in given]
-    return f"python -m benchmarks.{module} {shlex.join(shown)}".rstrip()
+    return f"python -m benchmarks.{module} {shlex.join(map(_shown, given))}".rstrip()
+
+
+def _shown(text: str) -> str:
+    """Shorten a path to its last part, also as the value of a field: `table/weights=FILE`."""
+    named = "=" in text and not Path(text).is_absolute()
+    field, mark, value = text.partition("=") if named else ("", "", text)
+    return field + mark + (Path(value).name if os.sep in value else value)
 
 
 def write(name: str, settings: Mapping[str, Any], results: Mapping[str, Any], to: Path) -> Path:

@@ -32,6 +32,9 @@ def test_the_command_is_kept_without_folders(tmp_path: Path, monkeypatch) -> Non
     monkeypatch.setattr(sys, "argv", ["/somewhere/benchmarks/peers.py"])
     said = harness.command(["--data", str(tmp_path / "photographs"), "--epochs", "3"])
     assert said == "python -m benchmarks.peers --data photographs --epochs 3"
+    given = ["--set", "small/net.width=32", "--set", f"small/weights={tmp_path / 'start.pth'}"]
+    said = harness.command([*given, str(tmp_path / "a=b")])
+    assert said.endswith("--set small/net.width=32 --set small/weights=start.pth a=b")
 
 
 def test_a_result_says_what_where_when_and_names_no_machine(tmp_path: Path, monkeypatch) -> None:
