@@ -180,6 +180,7 @@ def test_tables_that_no_run_has_begun_are_named_below_the_others(
     rows = tables.summarise(store.read_runs(tmp_path))
     for text in (render.markdown(rows), page.build(tmp_path).read_text(encoding="utf-8")):
         assert "Not begun, and not shown: later." in text
+    assert "later, best on validation" not in text
     assert "**later**" not in render.markdown(rows)
     assert r"\label{tab:later}" not in render.latex(rows)
     assert [row["table"] for row in map(json.loads, render.json_lines(rows).splitlines())] == [

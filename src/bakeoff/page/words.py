@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bakeoff.render import by_table, percent, points
+from bakeoff.render import begun, percent, points
 from bakeoff.tables import STATES, TableRow
 
 
@@ -30,8 +30,8 @@ def answer(rows: Sequence[TableRow]) -> str:
 
 
 def table_answers(rows: Sequence[TableRow]) -> list[tuple[str, str]]:
-    """Answer for each table of a study of several: its name and a sentence."""
-    tables = by_table(rows)
+    """Answer for each table that is begun, where there are several: its name and a sentence."""
+    tables = begun(rows)
     return [(table, answer_of_table(group)) for table, group in tables] if len(tables) > 1 else []
 
 
