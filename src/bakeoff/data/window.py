@@ -155,13 +155,20 @@ class Shards:
             if not (self._cache / f"pixels-{number:05d}.npy").is_file():
                 self._fetchers.submit(self._file, number)
 
+    def _held(self) -> Iterator[tuple[int, int, Path]]:
+        """Give the time of last use, the bytes and the file of each shard in the cache."""
+        for file in self._cache.glob("pixels-*.npy"):
+            with suppress(FileNotFoundError):  # another process may make room meanwhile
+                status = file.stat()
+                yield status.st_mtime_ns, status.st_size, file
+
     def _most_bytes(self) -> float:
         if chosen := os.environ.get("BAKEOFF_STORE_GB"):
             try:
                 return float(chosen) * 1e9
             except ValueError:
                 raise DataError(f"BAKEOFF_STORE_GB: {chosen!r} is not a number") from None
-        held = sum(file.stat().st_size for file in self._cache.glob("pixels-*.npy"))
+        held = sum(size for _, size, _ in self._held())
         return (held + shutil.disk_usage(self._cache).free) / 2
 
     def _demand_room(self) -> None:
@@ -188,13 +195,9 @@ class Shards:
 
     def _make_room(self, count: int) -> None:
         """Remove the shards that were not needed for longest, until `count` more fit."""
-        most, files = self._most_bytes() - count * self._shard_bytes(), []
-        for file in self._cache.glob("pixels-*.npy"):
-            with suppress(FileNotFoundError):
-                status = file.stat()
-                files.append((status.st_mtime_ns, status.st_size, file))
+        most, files = self._most_bytes() - count * self._shard_bytes(), sorted(self._held())
         held = sum(size for _, size, _ in files)
-        for _, size, file in sorted(files):
+        for _, size, file in files:
             if held <= most:
                 return
             with suppress(OSError):  # Windows keeps a file that is mapped
