@@ -15,7 +15,20 @@ from bakeoff.models.parts import freeze, frozen_prefix, tail
 from bakeoff.recipe import Recipe
 
 WARM_STEPS = 3
+PACE_STEPS = 5
 Step = Callable[[], None]
+
+
+def pace() -> float:
+    """Return the milliseconds of a fixed step now: ResNet-18, 16 x 128 px, as bakeoff has it.
+
+    Where other machines share the processor it changes within minutes, by half and more. What was
+    measured at another pace does not compare.
+    """
+    where = machine.device()
+    with torch.random.fork_rng():
+        one = step(Recipe(model="resnet18", size=128, batch=16), 10, where)
+        return 1000 * seconds(one, PACE_STEPS, where)
 
 
 def step(recipe: Recipe, num_classes: int, where: torch.device) -> Step:

@@ -115,10 +115,16 @@ def _step(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
 
 def _peers(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
     rows = (
-        [name, found["seconds"], found["times_ours"], f"{100 * found['accuracy']:.1f}"]
+        [
+            name,
+            found["seconds"],
+            found["times_ours"],
+            f"{100 * found['accuracy']:.1f}",
+            found.get("pace"),
+        ]
         for name, found in results.items()
     )
-    return ("", "seconds", "× bakeoff's", "validation accuracy, %"), rows
+    return ("", "seconds", "× bakeoff's", "validation accuracy, %", "pace, ms"), rows
 
 
 def _heads(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:

@@ -7,6 +7,8 @@ Every training is a process of its own, from its start to the model on disk. All
 net, start weights, epochs, batch and optimiser (benchmarks/jobs.py); a peer runs its documented
 script (benchmarks/contenders/), and again with bf16, channels-last and loader workers where it
 offers them: `fast`. The accuracies, measured by one rule for all, say whether the work was equal.
+`pace` is the milliseconds of a fixed step right before and after: where it differs, so did the
+machine, and the seconds do not compare.
 """
 
 from __future__ import annotations
@@ -149,6 +151,7 @@ def _medians(
     phases = results[0]["seconds"]
     yield "phases", {name: median(result["seconds"][name] for result in results) for name in phases}
     yield "accuracy", median(result["accuracy"] for result in results)
+    yield "pace", median(each for result in results for each in result["pace"])
     yield "extrapolated", any(result["extrapolated"] for result in results)
     if ours and not any("error" in result for result in ours):
         totals = [[result["total"] for result in each] for each in (results, ours)]
@@ -158,11 +161,20 @@ def _medians(
 def _measured(
     job: Job, contenders: Sequence[Contender], options: argparse.Namespace, work: Path
 ) -> dict[Contender, list[dict[str, Any]]]:
+    from bakeoff import machine
+    from benchmarks import bare
+
+    machine.keep_memory()
+
     def measure(contender: Contender) -> dict[str, Any]:
+        before = bare.pace()
         result = trained(contender, job, work, options.peers_python)
-        said = result.get("error") or f"{result['total']:.1f} s"
+        pace = before, bare.pace()
+        said = result.get("error") or "{:.1f} s, pace {:.0f} and {:.0f} ms".format(
+            result["total"], *pace
+        )
         print(f"{job.name}: {contender}: {said}", file=sys.stderr, flush=True)
-        return result
+        return {**result, "pace": pace}
 
     calls = {contender: partial(measure, contender) for contender in contenders}
     return harness.rounds(calls, options.rounds)
@@ -185,13 +197,14 @@ def _facts(job: Job) -> dict[str, Any]:
 
 
 def _show(title: str, results: Mapping[str, Mapping[str, Any]]) -> None:
-    columns = ("contender", "seconds", "× bakeoff", "validation %", "")
+    columns = ("contender", "seconds", "× bakeoff", "validation %", "pace, ms", "")
     rows = [
         (
             name,
             result.get("seconds"),
             result.get("times_ours"),
             100 * result["accuracy"] if "accuracy" in result else None,
+            result.get("pace"),
             result["error"][:60] if "error" in result else "extrapolated" * result["extrapolated"],
         )
         for name, result in results.items()

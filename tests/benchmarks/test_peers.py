@@ -16,7 +16,7 @@ from torchvision.models import resnet18
 from bakeoff import seeds
 from bakeoff.models import zoo
 from bakeoff.recipe import Recipe
-from benchmarks import harness, jobs, peers
+from benchmarks import bare, harness, jobs, peers
 
 TINY = jobs.Job("tiny", "resnet18", 32, epochs=1, num_images=20, lr=1e-3, batch=10, workers=0)
 
@@ -123,7 +123,7 @@ def test_only_the_training_of_unmeasured_epochs_is_extrapolated() -> None:
 def test_the_summary_compares_within_rounds_and_keeps_them() -> None:
     def results(*totals: float) -> list[dict[str, object]]:
         shared = {"accuracy": 0.5, "extrapolated": False, "seconds": {"train": 1.0}}
-        return [{"total": total, **shared} for total in totals]
+        return [{"total": total, "pace": (total, 5), **shared} for total in totals]
 
     ours, theirs = peers.Contender("bakeoff"), peers.Contender("timm", fast=True)
     broken = peers.Contender("keras")
@@ -134,7 +134,15 @@ def test_the_summary_compares_within_rounds_and_keeps_them() -> None:
     assert found["timm fast"]["times_ours"] == 2
     assert found["timm fast"]["seconds"] == 6
     assert [each["total"] for each in found["timm fast"]["rounds"]] == [2, 6, 6]
+    assert found["timm fast"]["pace"] == 5
+    assert found["bakeoff"]["pace"] == 4
     assert found["keras"] == {"error": "it broke", "rounds": [{"error": "it broke"}]}
+
+
+def test_the_pace_is_a_time_and_draws_no_number_of_ours() -> None:
+    before = torch.random.get_rng_state()
+    assert 0 < bare.pace() < 60_000
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_only_takes_jobs_and_contenders() -> None:
