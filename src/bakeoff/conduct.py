@@ -210,6 +210,7 @@ def _explain(job: Job) -> None:
         return
     settings = job.settings
     where = machine.device(settings.device)
+    machine.trim_memory()
     panels = PANELS_ON_CPU if where.type == "cpu" else MOST_PANELS
     with counting(job.err) as progress:
         dataset = load(

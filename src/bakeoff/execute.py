@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from bakeoff import checkpoint, integrity, store
+from bakeoff import checkpoint, integrity, machine, store
 from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.explain.keep import keep_run_maps
 from bakeoff.explain.stored import MAPS
@@ -150,6 +150,7 @@ def keep_maps(run_: Run, plan: Plan) -> None:
     place, dataset = plan.folder / run_.name, plan.dataset(run_)
     if run_.seed != plan.study.seeds[0] or (place / MAPS).is_file():
         return
+    machine.trim_memory()
     try:
         init, offline = run_.seeds["init"], plan.settings.offline
         keep_run_maps(place, dataset, init, plan.where, offline=offline)

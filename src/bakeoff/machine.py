@@ -37,6 +37,16 @@ def keep_memory() -> None:
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def trim_memory() -> None:
+    """Give back what is free now, between two parts of the work that need blocks of other sizes.
+
+    Where `keep_memory` was called, nothing else does. Without effect elsewhere than on glibc.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def deterministic(wanted: bool) -> None:
     """Let torch use only operations that give the same bits each time; the others raise.
 

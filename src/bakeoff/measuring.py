@@ -22,7 +22,7 @@ def predicted(
     They are the mean over the `views` of each photograph (see `models.views`).
     """
     model.eval()
-    ranks, order = inputs.ranks, torch.split(rows, min(2 * batch, inputs.largest_batch))
+    ranks, order = inputs.ranks, torch.split(rows, _at_once(inputs, batch))
 
     def answer(part: Batch) -> Tensor:
         if views == "one":
@@ -32,6 +32,15 @@ def predicted(
 
     with torch.no_grad(), streaming.in_order(inputs, ranks.parts(order)) as stream:
         return ranks.joined(map(answer, stream), order)
+
+
+def _at_once(inputs: Inputs, batch: int) -> int:
+    """Return how many rows are answered at once: two batches, which take less than a step's one.
+
+    Pixels on a CPU by one, since blocks of other sizes than a step's are memory beside it.
+    """
+    beside = inputs.device.type == "cpu" and not inputs.are_features
+    return min(batch if beside else 2 * batch, inputs.largest_batch)
 
 
 def measured(model: nn.Module, inputs: Inputs, rows: Rows, batch: int) -> tuple[float, float]:

@@ -110,6 +110,7 @@ def opened(
     where = machine.device(settings.device)
     stepping.check(settings.step, where, joined().size)
     datasets = _datasets(study, runs, settings, on_progress)
+    machine.trim_memory()
     how = settings, on_progress, stepping.Steps(settings.step)
     return Plan(study, folder, datasets, where, *how)
 

@@ -25,7 +25,7 @@ from bakeoff.models.parts import Net
 STEPS = 8
 MOVES = 19
 DRAWS = 5
-BATCH = 64
+BATCH = 16
 ELSEWHERE, MOST_DRAWS = 0.25, 50
 Floats = NDArray[np.float64]
 
