@@ -41,10 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from bakeoff.cli.console import err, out
 
     options = _options(arguments)
-    asked = part(
-        studies.read("beyond", _overrides(options)),
-        options.table,
-        [name for name in options.rows.split(",") if name],
+    chosen = [name for name in options.rows.split(",") if name]
+    asked = studies.overridden(
+        part(studies.read("beyond"), options.table, chosen), _overrides(options)
     )
     folder = options.runs / asked.name
     runs = studies.runs(asked, seeds=options.seeds)
