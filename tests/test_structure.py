@@ -92,6 +92,11 @@ def test_what_needs_no_torch_does_not_import_it() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_training_leaves_what_draws_maps_for_later() -> None:
+    code = "import sys, bakeoff.conduct, bakeoff.execute; sys.exit('captum' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_no_module_exceeds_250_lines_and_no_function_50() -> None:
     for path in modules():
         text = path.read_text(encoding="utf-8")

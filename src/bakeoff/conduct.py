@@ -22,7 +22,6 @@ from bakeoff.display import Display, counted, showing
 from bakeoff.events import Ended, Event, Measured, Started
 from bakeoff.evidence.power import noise_floor as floor_of
 from bakeoff.evidence.reading import series
-from bakeoff.explain.keep import MOST_PANELS, keep_cams
 from bakeoff.explain.stored import CAMS
 from bakeoff.fields import RecipeError
 from bakeoff.files import alone, write_json
@@ -208,6 +207,8 @@ def _explain(job: Job) -> None:
     best = best_run(job.folder)
     if best is None or (best.folder / CAMS).is_file():
         return
+    from bakeoff.explain.keep import MOST_PANELS, keep_cams
+
     settings = job.settings
     where = machine.device(settings.device)
     machine.trim_memory()

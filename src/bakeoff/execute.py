@@ -13,7 +13,6 @@ from pathlib import Path
 
 from bakeoff import checkpoint, integrity, machine, store
 from bakeoff.events import Ended, Event, Measured, Started
-from bakeoff.explain.keep import keep_run_maps
 from bakeoff.explain.stored import MAPS
 from bakeoff.joining import joined
 from bakeoff.loop import TrainingError
@@ -152,6 +151,8 @@ def keep_maps(run_: Run, plan: Plan) -> None:
         return
     machine.trim_memory()
     try:
+        from bakeoff.explain.keep import keep_run_maps  # with Captum: 2 s that other runs spare
+
         init, offline = run_.seeds["init"], plan.settings.offline
         keep_run_maps(place, dataset, init, plan.where, offline=offline)
     except Exception as failure:  # pictures must not cost a study

@@ -41,7 +41,7 @@ CONTENT: dict[str, Any] = {
 @pytest.fixture(scope="module", autouse=True)
 def _no_maps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executing, "keep_run_maps", lambda *_, **__: None)
+        patch.setattr("bakeoff.explain.keep.keep_run_maps", lambda *_, **__: None)
         yield
 
 

@@ -93,7 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE", str(folder / "cache"))
-        patch.setattr("bakeoff.execute.keep_run_maps", lambda *_, **__: None)  # not served
+        patch.setattr("bakeoff.explain.keep.keep_run_maps", lambda *_, **__: None)  # not served
         out = folder / "runs/noise"
         for event in execute(study, runs(study), out, Settings("cpu")):
             assert not getattr(event, "error", "")

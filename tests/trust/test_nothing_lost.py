@@ -16,7 +16,6 @@ import pytest
 import torch
 from PIL import Image
 
-from bakeoff import execute as executing
 from bakeoff import features, files, integrity, loop, scores, step, store
 from bakeoff.data.photographs import DataError
 from bakeoff.execute import Ended, Event, execute
@@ -52,7 +51,7 @@ def _quick(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_maps(folder: Path, *_: object, **__: object) -> None:
         (folder / "maps.npz").touch()
 
-    monkeypatch.setattr(executing, "keep_run_maps", no_maps)
+    monkeypatch.setattr("bakeoff.explain.keep.keep_run_maps", no_maps)
 
 
 def study(**recipe: Any) -> Study:
@@ -84,7 +83,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """Return a finished study, to be copied or held against."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE", str(cache))
-        patch.setattr(executing, "keep_run_maps", lambda *_, **__: None)
+        patch.setattr("bakeoff.explain.keep.keep_run_maps", lambda *_, **__: None)
         folder = tmp_path_factory.mktemp("whole") / "tiny"
         carried_out(folder)
     return folder
@@ -418,6 +417,6 @@ def test_maps_that_cannot_be_made_do_not_cost_the_run(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(executing, "keep_run_maps", broken)
+    monkeypatch.setattr("bakeoff.explain.keep.keep_run_maps", broken)
     assert errors(carried_out(tmp_path)) == ["", ""]
     assert "no maps could be kept: ZeroDivisionError" in caplog.text

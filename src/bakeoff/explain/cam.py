@@ -7,6 +7,7 @@ Localization" (2017). Whether a map explains anything is asked in `checks`.
 from __future__ import annotations
 
 import torch
+from captum.attr import LayerGradCam
 from torch import Tensor
 
 from bakeoff.explain.activations import convolutions, layers
@@ -43,8 +44,6 @@ def grad_cam(net: Net, images: Tensor, targets: Tensor, layer: str | None = None
     Values above 0 speak for the class, those below against it: the paper shows the former only
     (`rectified`). The net is left as found, also after an exception.
     """
-    from captum.attr import LayerGradCam
-
     name = layer or last_map(net, images[:1])
     module = net.module.get_submodule(name)
     with as_found(net.module), torch.enable_grad():
