@@ -132,7 +132,8 @@ def _attempt(job: Job) -> Iterator[Record]:
             with ranks.alike():
                 yield record
             clock -= perf_counter() - shown  # what is done with a record is no cost of the run
-        finish(job, prepared, split, before, clock)
+        unchanged = proof(prepared.net, prepared.frozen) == before
+        finish(job, prepared, split, unchanged, clock)
     except (KeyboardInterrupt, GeneratorExit):
         if training.whole:
             keep()
@@ -169,20 +170,19 @@ def finish(
     job: Job,
     prepared: Prepared,
     split: Mapping[str, torch.Tensor],
-    before: str,
+    unchanged: bool,
     clock: float,
     *,
     at_once: int = 1,
 ) -> None:
     """Put the best epoch back and write what it predicts, the model, and run.json last.
 
-    `clock` is what has to be added to the present to get the seconds spent; `before` is the proof
-    of what was frozen; `at_once` runs were trained together.
+    `unchanged` tells whether what was frozen is as it was; `clock` is what has to be added to the
+    present to get the seconds spent; `at_once` runs were trained together.
     """
     training, net, recipe = prepared.training, prepared.net, job.run.row.recipe
     dataset = job.dataset
     loop.restore_best(training)
-    unchanged = proof(net, prepared.frozen) == before
     if not unchanged:
         raise loop.TrainingError("frozen tensors changed during training: this is a defect")
     best = training.records[training.best_epoch - 1]

@@ -119,12 +119,14 @@ def run_together(
             for job, head in zip(jobs, asked, strict=True):
                 if not head.error and job.run.name in left:
                     yield job.run, head.records[-1]
+        unchanged = proof(prepared.net, prepared.frozen) == before
+        prepared.net.module.to(memory_format=torch.contiguous_format)  # once, as it is written
         for job, head in zip(jobs, asked, strict=True):
             if not head.error and job.run.name in left:
                 spent = setting_up + sum(record.seconds for record in head.records)
                 store.write_records(job.folder, head.records)
                 ready = _with_head(prepared, head)
-                finish(job, ready, split, before, spent - perf_counter(), at_once=len(jobs))
+                finish(job, ready, split, unchanged, spent - perf_counter(), at_once=len(jobs))
                 del left[job.run.name]
                 yield job.run, None
     except (KeyboardInterrupt, GeneratorExit):

@@ -56,7 +56,7 @@ def read(folder: Path) -> tuple[Net, Recipe, tuple[str, ...]]:
         weights.demand_fit(given, zoo.build(config.recipe, count), path.name, head=True)
     net = zoo.build(config.recipe, count)
     weights.load(net, path, head=True)
-    if not all(bool(tensor.isfinite().all()) for tensor in net.module.state_dict().values()):
+    if not all(map(weights.finite, net.module.state_dict().values())):
         raise RecipeError(f"weights: {path.name} holds numbers that are not finite")
     net.module.eval()
     facts = config.pretrained_cfg
