@@ -36,8 +36,8 @@ STAGES = {
     "decode, or find decoded": "bakeoff.plan.load",
     "features of frozen parts": "bakeoff.features.cached",
     "evaluate": "bakeoff.run.predicted",
-    "maps": "bakeoff.execute.keep_run_maps",
-    "Grad-CAM": "bakeoff.conduct.keep_cams",
+    "maps": "bakeoff.explain.keep.keep_run_maps",
+    "Grad-CAM": "bakeoff.explain.keep.keep_cams",
     "report": "bakeoff.conduct.write",
     "hand over": "bakeoff.conduct.hand_over",
 }
