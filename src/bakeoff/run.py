@@ -132,6 +132,7 @@ def _attempt(job: Job) -> Iterator[Record]:
             with ranks.alike():
                 yield record
             clock -= perf_counter() - shown  # what is done with a record is no cost of the run
+        loop.restore_best(training)
         unchanged = proof(prepared.net, prepared.frozen) == before
         finish(job, prepared, split, unchanged, clock)
     except (KeyboardInterrupt, GeneratorExit):
@@ -175,14 +176,13 @@ def finish(
     *,
     at_once: int = 1,
 ) -> None:
-    """Put the best epoch back and write what it predicts, the model, and run.json last.
+    """Write what the net, as its best epoch left it, predicts, the model, and run.json last.
 
     `unchanged` tells whether what was frozen is as it was; `clock` is what has to be added to the
     present to get the seconds spent; `at_once` runs were trained together.
     """
     training, net, recipe = prepared.training, prepared.net, job.run.row.recipe
     dataset = job.dataset
-    loop.restore_best(training)
     if not unchanged:
         raise loop.TrainingError("frozen tensors changed during training: this is a defect")
     best = training.records[training.best_epoch - 1]

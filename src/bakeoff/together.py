@@ -126,6 +126,7 @@ def run_together(
                 spent = setting_up + sum(record.seconds for record in head.records)
                 store.write_records(job.folder, head.records)
                 ready = _with_head(prepared, head)
+                loop.restore_best(ready.training)
                 finish(job, ready, split, unchanged, spent - perf_counter(), at_once=len(jobs))
                 del left[job.run.name]
                 yield job.run, None

@@ -49,9 +49,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setenv("BAKEOFF_CACHE", str(place / "cache"))
-        patch.setattr(
-            "bakeoff.explain.keep.keep_run_maps", lambda *_, **__: None
-        )  # not handed over
+        # maps are not handed over
+        patch.setattr("bakeoff.explain.keep.keep_run_maps", lambda *_, **__: None)
         folder = place / "runs/noise"
         assert all(
             not getattr(event, "error", "")
