@@ -12,7 +12,8 @@ from bakeoff.fields import RecipeError
 from bakeoff.models import folder as model_folder
 from bakeoff.models import zoo
 from bakeoff.models.depths import depths
-from bakeoff.models.parts import Net, freeze, frozen_prefix, tail, through
+from bakeoff.models.parts import Net, freeze, frozen_prefix, part, tail, through
+from bakeoff.models.stages import reading
 from bakeoff.recipe import parse
 from bakeoff.together import head_size
 
@@ -43,11 +44,23 @@ def test_each_stage_is_the_normalised_root_of_its_mean(net: Net, images: Tensor)
     with torch.no_grad():
         read = net.parts[0].module(images)
     assert read.shape == (4, sum(CHANNELS))
-    for name, part in zip(STAGES, read.split(CHANNELS, dim=1), strict=True):
+    for name, seen in zip(STAGES, read.split(CHANNELS, dim=1), strict=True):
         root = maps[name].mean((2, 3)).sqrt()  # after a ReLU no mean is negative
         centred = root - root.mean(1, keepdim=True)
         scale = (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()
-        torch.testing.assert_close(part, centred / scale, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(seen, centred / scale, rtol=1e-4, atol=1e-5)
+
+
+def test_a_map_of_zeros_has_a_gradient_that_is_a_number() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+    parts = tuple(part(name, child) for name, child in module.named_children())
+    made = reading(Net("plain", module, parts, first_conv="0", head="3"), 16, 5)
+    images = torch.zeros(2, 3, 16, 16, requires_grad=True)
+    made.module(images).square().sum().backward()
+    assert images.grad is not None
+    assert torch.isfinite(images.grad).all()
 
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0"])

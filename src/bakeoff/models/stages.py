@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from bakeoff.fields import RecipeError
 from bakeoff.models.parts import DROPOUT, Net, Part
 
+TINY = torch.finfo(torch.float32).tiny  # where a map is 0 its root has a gradient, 0, with it
 BETWEEN = (nn.AdaptiveAvgPool2d, nn.Flatten, *DROPOUT)  # what may stand before the head
 
 
@@ -87,7 +88,7 @@ class Stages(nn.Module):
             images = self.get_submodule(name)(images)
             if name in self.ends:
                 mean = images.float().mean((2, 3))
-                root = mean.sign() * mean.abs().sqrt()
+                root = mean.sign() * (mean.abs() + TINY).sqrt()
                 found.append(F.layer_norm(root, root.shape[1:]))
         return torch.cat(found, 1)
 
