@@ -121,7 +121,7 @@ def test_a_name_lays_its_fields_over_the_base_and_is_laid_over_itself() -> None:
         },
     )
     base, best = (row.recipe for row in studies.rows(study))
-    assert (base.lr, best.lr, best.epochs, best.augment.policy) == (1e-5, 2e-4, 9, "trivial")
+    assert (base.lr, best.lr, best.epochs, best.augment.policy) == (1e-5, 5e-4, 9, "trivial")
     with pytest.raises(RecipeError, match="no recipe is named best/tuned; did you mean best/fine"):
         parse({"like": "best/tuned"})
 

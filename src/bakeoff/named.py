@@ -16,7 +16,7 @@ NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "best/finetuned": {
             "augment.policy": "standard",
             "optimizer": "adamw",
-            "lr": 2e-4,
+            "lr": 5e-4,
             "weight_decay": 0.05,
             "decay_norms": False,
             "schedule": "cosine",
