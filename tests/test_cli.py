@@ -74,6 +74,7 @@ def test_dry_run_prints_what_every_variant_changes_and_leaves_nothing(study: Pat
     said = call(study, "run", "tiny.yaml", "--dry-run", "--seeds", "3").stdout
     assert "net.activation relu → silu" in said
     assert "6 runs" in said
+    assert "small: 3 seeds cannot decide 1 change, however large the difference" in said
     assert [path.name for path in study.iterdir()] == ["tiny.yaml"]
 
 
@@ -82,6 +83,8 @@ def test_a_study_runs_once_reports_and_repeats_nothing(study: Path) -> None:
     assert "Report: runs/tiny/report.html" in done.stdout
     before = (study / "runs/tiny/small/plain/seed-0/run.json").read_bytes()
     again = call(study, "run", "tiny.yaml", "--seeds", "2")
+    assert "plan:" not in done.stderr
+    assert "plan: small: 2 seeds cannot decide 1 change" in again.stderr
     assert "1 runs were finished already" in again.stderr
     assert (study / "runs/tiny/small/plain/seed-0/run.json").read_bytes() == before
     rows = [

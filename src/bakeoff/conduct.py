@@ -20,6 +20,7 @@ from bakeoff.decide import MOST_SEEDS, decisions, seconds
 from bakeoff.decide import until_decided as decide
 from bakeoff.display import Display, counted, showing
 from bakeoff.events import Ended, Event, Measured, Started
+from bakeoff.evidence.foreseen import undecidable
 from bakeoff.evidence.power import noise_floor as floor_of
 from bakeoff.evidence.reading import series
 from bakeoff.explain.stored import CAMS
@@ -62,6 +63,8 @@ class Job:
 
 def plan(job: Job, runs: Sequence[Run]) -> int:
     """Carry out `runs` and report; return how many failed."""
+    for said in undecidable(job.study, runs):
+        job.err.print(f"plan: {said}", highlight=False, soft_wrap=True)
     found = _check(job, runs[0].row.recipe.side)
     with elsewhere.opened(job.study, job.folder, job.logged()) as log:
         failed = _follow(

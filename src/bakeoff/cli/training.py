@@ -100,9 +100,12 @@ def run(
 
 def _show_plan(study: Study, runs: Sequence[studies.Run]) -> None:
     from bakeoff.display import plan
+    from bakeoff.evidence.foreseen import undecidable
 
     out.print(f"{study.name}: {study.question}", soft_wrap=True)
     out.print(plan(runs))
+    for said in undecidable(study, runs):
+        out.print(said, highlight=False, soft_wrap=True)
 
 
 def _job(asked: Study, place: str, where: Settings) -> Job:
