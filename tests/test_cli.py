@@ -75,6 +75,8 @@ def test_dry_run_prints_what_every_variant_changes_and_leaves_nothing(study: Pat
     assert "net.activation relu → silu" in said
     assert "6 runs" in said
     assert "small: 3 seeds cannot decide 1 change, however large the difference" in said
+    until = call(study, "run", "tiny.yaml", "--dry-run", "--until-decided").stdout
+    assert "cannot decide" not in until
     assert [path.name for path in study.iterdir()] == ["tiny.yaml"]
 
 

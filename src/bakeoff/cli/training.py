@@ -84,7 +84,7 @@ def run(
         here = Settings(device, offline, skip_bad, deterministic, step, tuple(log or ()))
         where = placed(here, on, address, cpus, gpus)
         if dry_run:
-            _show_plan(asked, runs)
+            _show_plan(asked, runs, adds_seeds=until_decided)
             return
         from bakeoff import conduct
 
@@ -98,13 +98,13 @@ def run(
                 end(conduct.plan(job, runs))
 
 
-def _show_plan(study: Study, runs: Sequence[studies.Run]) -> None:
+def _show_plan(study: Study, runs: Sequence[studies.Run], *, adds_seeds: bool) -> None:
     from bakeoff.display import plan
     from bakeoff.evidence.foreseen import undecidable
 
     out.print(f"{study.name}: {study.question}", soft_wrap=True)
     out.print(plan(runs))
-    for said in undecidable(study, runs):
+    for said in () if adds_seeds else undecidable(study, runs):
         out.print(said, highlight=False, soft_wrap=True)
 
 
