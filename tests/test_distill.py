@@ -127,7 +127,7 @@ def test_mixed_photographs_are_answered_mixed_and_targets_stay_soft() -> None:
     labels = -(targets * student.log_softmax(1)).sum(1).mean()
     wanted = 0.7 * labels + 0.3 * 9 * apart
     loss, _ = step.eager(work)(batch, torch.Generator().manual_seed(2))
-    assert loss.item() / 6 == pytest.approx(wanted.item(), rel=1e-5)
+    assert loss / 6 == pytest.approx(wanted.item(), rel=1e-5)
 
 
 def a_work(recipe: Recipe) -> step.Work:

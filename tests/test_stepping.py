@@ -111,7 +111,7 @@ def stepped(one: step.Step, work: step.Work, count: int = 4) -> list[float]:
         optimizers.set_rate(work.optimizer.param_groups, 0.01 / (number + 1))
         loss, right = one(work.inputs.batch(batches[number % 2]), drawing)
         assert 0 <= int(right) <= 6
-        losses.append(loss.item())
+        losses.append(float(loss))
     return losses
 
 

@@ -24,7 +24,7 @@ from bakeoff.step import Step, Work
 
 WARM_STEPS = 3
 
-Outputs = tuple[Tensor, Tensor]
+Outputs = tuple[Tensor | float, Tensor | int]
 Replay = Callable[[], Outputs]
 Record = Callable[[Replay, torch.Generator], Replay]
 """Turns a step on fixed tensors, and what it draws from, into what repeats it."""

@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bakeoff import files, loop
 from bakeoff.models.parts import changing
@@ -146,6 +147,8 @@ def _restored(
     _draw_on(kept.pop("dropout"), where, ranks.rank)
     drawing = torch.Generator(where)
     drawing.set_state(kept["drawing"])
+    if kept["right"].dim() == 0:  # earlier versions kept the sum
+        kept["right"] = F.pad(kept["right"][None], (0, len(kept["losses"]) - 1))
     moved = {name: kept[name].to(where) for name in ("losses", "right")}
     return loop.UnderWay(**{**kept, **moved, "drawing": drawing})
 

@@ -36,7 +36,7 @@ class NotFiniteError(TrainingError):
 
 @dataclass
 class UnderWay:
-    """An epoch between two of its steps: `losses` (steps,) so far, how many photographs `right`."""
+    """An epoch between two of its steps: `losses` and photographs `right` (steps,) so far."""
 
     losses: Tensor
     right: Tensor
@@ -125,7 +125,7 @@ def _record(
         epoch=training.epoch + 1,
         lr=shown.lr,
         train_loss=shown.losses.sum().item() / images,
-        train_accuracy=shown.right.item() / images,
+        train_accuracy=shown.right.sum().item() / images,
         clean_loss=clean_loss,
         clean_accuracy=clean_accuracy,
         clean_images=len(sample),
@@ -152,6 +152,7 @@ def _one_epoch(
     batches = rows[order].tensor_split(math.ceil(len(rows) / recipe.batch))
     now = training.under_way or _begun(training, inputs, len(batches), seed["augmentation"])
     began, here = perf_counter() - now.seconds, inputs.device.type == "cpu"
+    losses, right = (each.numpy() if here else each for each in (now.losses, now.right))
     train_mode(training.model)
     with streaming.own_in_order(inputs, batches[now.step :]) as stream:
         for number, batch in enumerate(stream, now.step):
@@ -159,13 +160,12 @@ def _one_epoch(
                 training.whole = False
                 now.lr = optimizers.rate(recipe, epoch + number / len(batches))
                 optimizers.set_rate(training.optimizer.param_groups, now.lr)
-                loss, right = inputs.ranks.totals(*one_step(batch, now.drawing))
+                told = inputs.ranks.totals(*one_step(batch, now.drawing))
+                losses[number], right[number] = told
                 average.update(epoch * len(batches) + number + 1)
-                now.losses[number] = loss
-                now.right += right
                 now.step, now.seconds = number + 1, perf_counter() - began
                 training.whole = True
-            if now.step == len(batches) or (here and not math.isfinite(loss)):
+            if now.step == len(batches) or (here and not math.isfinite(losses[number])):
                 demand_finite(training)
             if on_step:
                 on_step(now.step, len(batches))
@@ -185,7 +185,7 @@ def _begun(training: Training, inputs: Inputs, steps: int, seed: int) -> UnderWa
     where, epoch = inputs.device, training.epoch
     torch.manual_seed(seeds.number("dropout", seed, epoch) + inputs.ranks.rank)
     drawing = seeds.generator("augmentation", seed, epoch, where)
-    losses, right = torch.zeros(steps, device=where), torch.zeros((), device=where)
+    losses, right = torch.zeros(2, steps, device=where).unbind()
     training.under_way = UnderWay(losses, right, drawing)
     return training.under_way
 

@@ -82,11 +82,14 @@ class Ranks:
             dist.all_reduce(tensor)
         return tensor
 
-    def totals(self, loss: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    def totals(
+        self, loss: Tensor | float, right: Tensor | int
+    ) -> tuple[Tensor | float, Tensor | int]:
         """Return the whole batch's loss and number right, of a loss made by `over_all`."""
         if self.size == 1:
             return loss, right
-        both = self.summed(torch.stack([loss / self.size, right]))
+        own = torch.as_tensor(loss / self.size), torch.as_tensor(right)
+        both = self.summed(torch.stack(own))
         return both[0], both[1]
 
     def over_all(self, loss: Loss, weight: Callable[[Tensor], Tensor]) -> Loss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -165,6 +166,26 @@ def test_a_damaged_checkpoint_is_named_and_not_used(
     damage(tmp_path / FIRST / "resume.pt", how)
     carried_out(tmp_path)
     assert f"{FIRST}/resume.pt is damaged" in caplog.text
+    assert content(tmp_path / FIRST) == content(whole / FIRST)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_with(
+    tmp_path: Path, whole: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It kept no mean of the weights, one state for dropout, and how many were right in all."""
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(tmp_path, Stop(2))
+    path = tmp_path / FIRST / "resume.pt"
+    kept = torch.load(path, weights_only=True)
+    now = kept["under_way"]
+    assert now["step"] == 2 < len(now["right"])
+    now |= {"right": now["right"].sum(), "dropout": now["dropout"][0].clone()}
+    del kept["average"]
+    torch.save(kept, path)
+    data = path.read_bytes()
+    path.write_bytes(data + hashlib.sha256(data).digest())
+    carried_out(tmp_path)
+    assert "begins anew" not in caplog.text
     assert content(tmp_path / FIRST) == content(whole / FIRST)
 
 
