@@ -107,7 +107,7 @@ class Inputs:
     def batch(self, indices: Tensor) -> Batch:
         """Gather the rows at `indices`, of any shape."""
         if isinstance(self.rows, Tensor):
-            rows = self.rows[indices.to(self.rows.device)]
+            rows = _gathered(self.rows, indices)
         else:
             rows = torch.from_numpy(self.rows[indices.cpu().numpy()])
         return Batch(rows.to(self.device, non_blocking=True), self.targets(indices))
@@ -170,7 +170,7 @@ class Inputs:
 
     def targets(self, indices: Tensor) -> Tensor:
         """Return the labels (B,) of `indices`."""
-        return self.labels[indices.to(self.device)]
+        return _gathered(self.labels, indices)
 
     def _one_view(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Choose one view of each photograph at random."""
@@ -200,6 +200,12 @@ class Inputs:
             among=among,
         )
         return images.sub_(self.mean).div_(self.std)
+
+
+def _gathered(rows: Tensor, indices: Tensor) -> Tensor:
+    """Return `rows[indices]`, several times as fast."""
+    flat = torch.index_select(rows, 0, indices.to(rows.device).flatten())
+    return flat.view(*indices.shape, *rows.shape[1:])
 
 
 def share_of(rows: Tensor, labels: Tensor, share: float, generator: torch.Generator) -> Tensor:
