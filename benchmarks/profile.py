@@ -118,7 +118,6 @@ def _training(
 def _stages(where: torch.device, net: type) -> Iterator[None]:
     """Name the stages of the loop for the profiler; what a stage does is all its own."""
     import torch
-    from lightning_fabric.wrappers import _FabricOptimizer
 
     from bakeoff import loop
     from bakeoff.inputs import Inputs
@@ -147,7 +146,7 @@ def _stages(where: torch.device, net: type) -> Iterator[None]:
         "augmentation": (Inputs, "drawn"),
         "forward": (net, "forward"),
         "backward": (torch.Tensor, "backward"),
-        "optimiser": (_FabricOptimizer, "step"),
+        "optimiser": (torch.optim.Adam, "step"),
         "evaluation": (loop, "measured"),
     }
     with ExitStack() as patches:

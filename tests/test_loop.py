@@ -18,7 +18,7 @@ from bakeoff import features, optimizers, prepare, seeds, step, store
 from bakeoff import run as running
 from bakeoff.data.dataset import Dataset, load
 from bakeoff.data.spec import DataSpec
-from bakeoff.inputs import NO_AUGMENT, Batch, Inputs, from_pixels, share_of
+from bakeoff.inputs import NO_AUGMENT, Batch, Inputs, from_pixels
 from bakeoff.loop import Training, TrainingError, epochs
 from bakeoff.models import zoo
 from bakeoff.models.parts import freeze, frozen_prefix, tail, through
@@ -327,7 +327,7 @@ def test_a_share_of_the_photographs_is_taken_class_by_class_and_nested() -> None
 
     def taken(share: float) -> list[int]:
         drawing = seeds.generator("subset", 5)
-        return share_of(rows, labels, share, drawing).tolist()
+        return prepare.share_of(rows, labels, share, drawing).tolist()
 
     half, quarter = taken(0.5), taken(0.25)
     assert set(quarter) < set(half) < set(rows.tolist())

@@ -208,19 +208,6 @@ def _gathered(rows: Tensor, indices: Tensor) -> Tensor:
     return flat.view(*indices.shape, *rows.shape[1:])
 
 
-def share_of(rows: Tensor, labels: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Return that share of `rows` (n,), at least one a class; a smaller share is within a larger.
-
-    `labels` (n,) are those of `rows`.
-    """
-    order = torch.randperm(len(rows), generator=generator)
-    kept = [
-        order[labels[order] == label][: max(1, round(share * int((labels == label).sum())))]
-        for label in torch.unique(labels)
-    ]
-    return rows[torch.cat(kept).sort().values]
-
-
 def from_pixels(
     pixels: npt.NDArray[np.uint8] | Shards,
     labels: npt.NDArray[np.int64],

@@ -17,7 +17,7 @@ from bakeoff import distill, features, loop, machine, optimizers, seeds
 from bakeoff.data.cache import cache_dir
 from bakeoff.data.dataset import Dataset
 from bakeoff.data.photographs import SPLITS
-from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels, share_of
+from bakeoff.inputs import NO_AUGMENT, Inputs, from_pixels
 from bakeoff.models import limits, norms, weights, zoo
 from bakeoff.models.depths import depths
 from bakeoff.models.parts import Net, freeze, frozen_prefix, tail
@@ -67,6 +67,21 @@ def split_of(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, torch.Ten
         drawing = seeds.generator("subset", seed)
         split["train"] = share_of(split["train"], labels, recipe.train_share, drawing)
     return split
+
+
+def share_of(
+    rows: torch.Tensor, labels: torch.Tensor, share: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Return that share of `rows` (n,), at least one a class; a smaller share is within a larger.
+
+    `labels` (n,) are those of `rows`.
+    """
+    order = torch.randperm(len(rows), generator=generator)
+    kept = [
+        order[labels[order] == label][: max(1, round(share * int((labels == label).sum())))]
+        for label in torch.unique(labels)
+    ]
+    return rows[torch.cat(kept).sort().values]
 
 
 def prepare(job: Job) -> Prepared:

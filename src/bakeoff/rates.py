@@ -25,9 +25,8 @@ from bakeoff.data.dataset import Dataset
 from bakeoff.data.photographs import DataError
 from bakeoff.data.spec import DataSpec
 from bakeoff.files import write_json
-from bakeoff.inputs import share_of
 from bakeoff.integrity import sealed
-from bakeoff.prepare import Job, prepare, split_of
+from bakeoff.prepare import Job, prepare, share_of, split_of
 from bakeoff.recipe import Recipe
 
 NAME = "rates.json"
