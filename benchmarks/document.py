@@ -2,8 +2,9 @@
 
     python -m benchmarks.document
 
-A table stands between `<!-- table NAME -->` and `<!-- end -->`; what is around them is prose. Where
-a benchmark has no result, its table is the command that makes one.
+A table stands between `<!-- table NAME -->` and `<!-- end -->`; what is around them is prose. With
+`NAME on intel` it is the newest of processors whose name begins so. Where a benchmark has no
+result, its table is the command that makes one.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any
 from benchmarks import harness
 
 DOCUMENTS = tuple(harness.REPOSITORY / "docs" / name for name in ("performance.md", "recipes.md"))
-BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- table ([\w-]+(?: on \w+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
 COMMANDS = {
     "gpu-steps": "gpu", "gpu-epochs": "gpu", "gpu-study": "gpu",
     "peers-finetune": "peers", "peers-head": "peers", "peers-baseline": "peers",
+    "peers-finetune-others": "peers --label others",
     "beyond-heads": "beyond heads", "beyond-resnet18": "beyond resnet18",
     "beyond-vgg16_bn": "beyond vgg16_bn", "beyond-small": "beyond small",
     "beyond-small-each": "beyond small --label each",
@@ -46,13 +48,17 @@ def main() -> None:
 
 
 def newest(folder: Path) -> dict[str, Result]:
-    """Return the newest result of every benchmark, by name."""
+    """Return the newest result of every benchmark, by name and by `name on maker`."""
     found: dict[str, Result] = {}
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         name = content.get("benchmark", "") if isinstance(content, dict) else ""
-        if name in TABLES and content["date"] >= found.get(name, {}).get("date", ""):
-            found[name] = content
+        if name not in TABLES:
+            continue
+        maker = re.split(r"\W", content["hardware"]["processor"].lower())[0]
+        for key in (name, f"{name} on {maker}"):
+            if content["date"] >= found.get(key, {}).get("date", ""):
+                found[key] = content
     return found
 
 
@@ -62,15 +68,16 @@ def written(text: str, results: Mapping[str, Result]) -> str:
 
 
 def _block(name: str, results: Mapping[str, Result]) -> str:
+    benchmark = name.split(" on ", maxsplit=1)[0]
     if name not in results:
-        return f"Not measured yet: `python -m benchmarks.{COMMANDS.get(name, name)}`.\n"
+        return f"Not measured yet: `python -m benchmarks.{COMMANDS.get(benchmark, benchmark)}`.\n"
     result = results[name]
     machine = result["hardware"]
     where = (
         ", ".join(machine["accelerators"]) or f"{machine['cores']} cores, {machine['processor']}"
     )
     said = f"{where}, torch {result['versions']['torch']}, {result['date']}: `{result['command']}`"
-    return "\n".join([*_lines(*TABLES[name](result["results"])), "", said]) + "\n"
+    return "\n".join([*_lines(*TABLES[benchmark](result["results"])), "", said]) + "\n"
 
 
 def _lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
@@ -93,10 +100,15 @@ def _said(value: object) -> str:
 def _profile(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
     stages = tuple(next(iter(results.values()))["share"])
     rows = (
-        [net, *(f"{100 * found['share'][stage]:.1f}" for stage in stages), found["rate"]]
+        [
+            net,
+            *(f"{100 * found['share'][stage]:.1f}" for stage in stages),
+            f"{100 * sum(own for name, own in found['operators'].items() if 'convol' in name):.0f}",
+            found["rate"],
+        ]
         for net, found in results.items()
     )
-    return ("% of an epoch", *stages, "photographs/s"), rows
+    return ("% of an epoch", *stages, "convolutions", "photographs/s"), rows
 
 
 def _gains(results: Result) -> tuple[Sequence[str], Iterable[Sequence[object]]]:
@@ -216,6 +228,7 @@ TABLES: dict[str, Callable[[Result], tuple[Sequence[str], Iterable[Sequence[obje
     "gains": _gains,
     "step": _step,
     "peers-finetune": _peers,
+    "peers-finetune-others": _peers,
     "peers-head": _peers,
     "peers-baseline": _peers,
     "heads": _heads,

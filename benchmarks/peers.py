@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results = summary(measured)
         _show(job.name, results)
         settings = {**kept, "job": _facts(sized)}
-        print(harness.write(f"peers-{job.name}", settings, results, options.out))
+        title = "-".join(filter(None, ("peers", job.name, options.label)))
+        print(harness.write(title, settings, results, options.out))
 
 
 def chosen(only: Sequence[str]) -> tuple[list[Job], list[Contender]]:
@@ -223,6 +224,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, help="of the peers' loaders, not their defaults")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="tiny: whether everything works")
+    parser.add_argument("--label", default="", help="part of the result's name, beside others")
     parser.add_argument("--peers-python", default=".venv-peers/bin/python")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args(arguments)
