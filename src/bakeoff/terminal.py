@@ -1,4 +1,7 @@
-"""The table on a terminal (Rich): fewer columns where it is narrow, a state for every row."""
+"""The table on a terminal (Rich): fewer columns where it is narrow, a state for every row.
+
+Where not everything fits on one line, what changed stands below the variant's name.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -40,6 +44,9 @@ def terminal(rows: Sequence[TableRow], width: int = 80) -> RenderableType:
     """Return a Rich table for every table of the study that is begun, to be read at `width`."""
     shown = _columns(rows, width)
     tables = [_table(name, group, shown) for name, group in begun(rows)]
+    if any(_natural_width(table) > width for table in tables):
+        shown = tuple(column for column in shown if column != CHANGES)
+        tables = [_table(name, group, shown) for name, group in begun(rows)]
     told = [Text(growth.in_words()) for growth in growths(rows)]
     return Group(*tables, *told, Text(caption(rows), style="dim"))
 
@@ -64,11 +71,23 @@ def _table(name: str, rows: Sequence[TableRow], shown: Sequence[Column]) -> Tabl
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
+    below = CHANGES not in shown
     for column in shown:
-        wraps = column in (CHANGES, RUNS, VERDICT)
+        wraps = column in (CHANGES, RUNS, VERDICT) or (below and column == VARIANT)
         justify: Literal["left", "right"] = "right" if column.number else "left"
         table.add_column(column.head, justify=justify, no_wrap=not wraps, overflow="fold")
+        if below and column in (RUNS, VERDICT):  # the room is for the changes
+            words = " ".join([column.head, *map(column.text, rows)]).split()
+            table.columns[-1].max_width = max(len("tell yet"), *map(len, words))
     for row in rows:
-        style = _STYLES.get(row.state, "")
-        table.add_row(*(Text(column.text(row)) for column in shown), style=style)
+        cells = [Text(column.text(row)) for column in shown]
+        if below and not row.is_base:
+            cells[shown.index(VARIANT)].append(f"\n{row.changes}", style="dim")
+        table.add_row(*cells, style=_STYLES.get(row.state, ""))
     return table
+
+
+def _natural_width(table: Table) -> int:
+    """Return how wide `table` is where nothing limits it."""
+    console = Console(width=10_000)
+    return Measurement.get(console, console.options, table).maximum

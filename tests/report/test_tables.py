@@ -161,8 +161,27 @@ def test_the_terminal_table_fits_and_cuts_nothing(half: Path, width: int) -> Non
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
-    for word in ("baseline", "custom4", "0/3 failed", "2/3 running", "CUDA out of", "base"):
+    for word in ("baseline", "custom4", "0/3", "failed", "2/3", "running", "CUDA out of", "base"):
         assert word in text
+
+
+@pytest.mark.parametrize(("width", "below"), [(80, True), (200, False)])
+def test_changes_stand_below_the_name_where_the_line_is_too_short(
+    tmp_path: Path, writer: Callable[..., None], width: int, below: bool
+) -> None:
+    variants = {"both": {"lr": 0.002, "label_smoothing": 0.1, "augment.policy": "standard"}}
+    table = {"recipe": {"model": "baseline"}, "variants": variants}
+    study = Study.model_validate({"name": "one", "tables": {"table": table}})
+    store.write_study(tmp_path, study)
+    writer(tmp_path, runs(study)[0], ("a", "b"))
+    console = Console(width=width, record=True, file=io.StringIO())
+    terminal.show(tables.summarise(store.read_runs(tmp_path)), console)
+    lines = console.export_text().splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith(" both "))
+    assert ("label_smoothing" not in lines[place]) == below
+    changes = " ".join(line[1:36].strip() for line in lines[place + 1 : place + 4])
+    assert changes.startswith("augment.policy none → standard, ") == below
+    assert not below or "label_smoothing 0 → 0.1" in changes
 
 
 def test_tables_that_no_run_has_begun_are_named_below_the_others(
